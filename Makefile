@@ -1,0 +1,61 @@
+# The one door: `make demo`, `make up`, `make test`. Everything else is behind it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+UV_VERSION := 0.13.8
+PYTHON := .venv/bin/python
+STAMP := .venv/.perennial-setup
+
+.PHONY: help setup demo up test faults check fix bench
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+setup: $(STAMP) ## Make the environment in .venv; quiet when nothing is to do
+	@:
+
+demo: $(STAMP) ## Train two real fleets and show what happened; ONCE=1 ends instead of leaving the web page up
+	@$(PYTHON) manage.py demo $(if $(ONCE),--once)
+
+up: $(STAMP) ## Run web, beat and the workers on this machine
+	@$(PYTHON) manage.py up
+
+test: $(STAMP) ## Run all tests on real PostgreSQL and Redis
+	@$(PYTHON) -m pytest -m "not faults_long and not benchmark" $(ARGS)
+
+faults: $(STAMP) ## Run the long fault tests too
+	@$(PYTHON) -m pytest -m "not benchmark" tests/faults $(ARGS)
+
+check: $(STAMP) ## Everything that must hold before a commit, apart from the tests
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy .
+	@.venv/bin/lint-imports
+	@$(PYTHON) manage.py makemigrations --check --dry-run
+	@$(PYTHON) manage.py check
+	@$(PYTHON) -m tests.requirements_page --check
+
+fix: $(STAMP) ## Repair what the linters can repair, and the generated pages
+	@.venv/bin/ruff check --fix .
+	@.venv/bin/ruff format .
+	@$(PYTHON) -m tests.requirements_page
+
+bench: $(STAMP) ## Run one benchmark: make bench NAME=fits ARGS="--models 100"
+	@$(PYTHON) -m benchmarks.$(or $(NAME),__main__) --json $(ARGS)
+
+# uv lives in an environment of its own, so that neither the machine nor the project carries it.
+.uv/bin/uv:
+	@python=$$(for name in python3.14 python3.13 python3.12 python3.11 python3; do \
+	    if "$$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 15))' 2>/dev/null; then echo "$$name"; break; fi; done); \
+	if [ -z "$$python" ]; then echo "Perennial needs Python 3.11 to 3.14. Install one and run make again." >&2; exit 1; fi; \
+	"$$python" -m venv .uv || { echo "Python cannot make environments. On Debian and Ubuntu: install python3-venv." >&2; rm -rf .uv; exit 1; }; \
+	.uv/bin/python -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"; \
+	"$$python" -c 'import sys; print(sys.executable)' > .uv/python
+
+$(STAMP): pyproject.toml uv.lock | .uv/bin/uv
+	@echo "Setting up .venv" >&2
+	@.uv/bin/uv sync --frozen --quiet --python "$${UV_PYTHON:-$$(cat .uv/python)}"
+	@touch $(STAMP)

@@ -1,0 +1,50 @@
+"""How log lines look: one readable line on a console, or one JSON object a line; every line carries its ids as fields."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+
+SHARED = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.add_logger_name,
+    structlog.stdlib.ExtraAdder(),
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+]
+
+
+def renderers(style: str) -> list[Any]:
+    """Return the last steps of a line: `json` or `console`."""
+    if style == "json":
+        return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    return [structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback)]
+
+
+def logging_config(*, level: str, style: str) -> dict[str, Any]:
+    """Return the dictConfig of the whole product; plain stdlib loggers are used everywhere."""
+    formatter = {
+        "()": structlog.stdlib.ProcessorFormatter,
+        "foreign_pre_chain": SHARED,
+        "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers(style)],
+    }
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"perennial": formatter},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "perennial"}},
+        "root": {"handlers": ["stderr"], "level": level},
+        "loggers": {
+            "django": {"handlers": [], "level": "INFO", "propagate": True},
+            "django.server": {"handlers": [], "level": "WARNING", "propagate": True},
+            # One line for each tick of each sweep would bury everything else.
+            "celery.beat": {"level": "WARNING"},
+            "django_celery_beat": {"level": "WARNING"},
+            "celery.app.trace": {"level": "WARNING"},
+            "celery.worker.strategy": {"level": "WARNING"},
+            "cmdstanpy": {"level": "ERROR"},
+            "prophet": {"level": "WARNING"},
+            "prophet.plot": {"level": "CRITICAL"},
+        },
+    }

@@ -1,0 +1,16 @@
+"""The registry's admin. MODEL_PANELS, MODEL_ACTIONS and their like are open lists that upper apps extend in their own admin."""
+
+from registry.admin import access, fleets, ledger, registered_models, versions
+from registry.admin.extensions import (
+    FLEET_ACTIONS,
+    FLEET_PANELS,
+    MODEL_ACTIONS,
+    MODEL_COLUMNS,
+    MODEL_PANELS,
+    VERSION_PANELS,
+)
+
+__all__ = [
+    "FLEET_ACTIONS", "FLEET_PANELS", "MODEL_ACTIONS", "MODEL_COLUMNS", "MODEL_PANELS", "VERSION_PANELS",
+    "access", "fleets", "ledger", "registered_models", "versions",
+]  # fmt: skip

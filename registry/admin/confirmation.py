@@ -1,0 +1,97 @@
+"""The one page that stands before every change of state: names what will happen, asks why, and shows a refusal whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+from urllib.parse import urlencode
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+
+from registry import errors, timestamps
+from registry.admin.extensions import Action, Order, ReasonForm
+
+MOST_ROWS = 1000  # of one confirmation; a whole fleet has its own action
+
+
+class Page(Protocol):
+    """What is needed of the admin of a table; `registry.admin.base` has it."""
+
+    admin_site: Any
+    opts: Any
+    list_select_related: Any
+
+    def get_queryset(self, request: HttpRequest) -> Any: ...
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool: ...
+    def visible_or_404(self, request: HttpRequest, object_id: str) -> Any: ...
+    def page_address(self, what: str, *args: Any) -> str: ...
+
+
+def redirect_to(action: Action) -> Callable[..., HttpResponse | None]:
+    """Return the list action that leads the selected rows to the confirmation page."""
+
+    def lead(admin: Page, request: HttpRequest, rows: Any) -> HttpResponse | None:
+        ids = [str(each) for each in rows.values_list("pk", flat=True)[: MOST_ROWS + 1]]
+        if len(ids) > MOST_ROWS:
+            messages.error(request, f"At most {MOST_ROWS} rows at once. Use the action of the fleet for all of its models.")
+            return None
+        return HttpResponseRedirect(f"{admin.page_address('act_many', action.name)}?{urlencode({'ids': ','.join(ids)})}")
+
+    return lead
+
+
+def confirm(admin: Page, request: HttpRequest, action: Action, object_id: str | None) -> HttpResponse:
+    """Show the confirmation, or carry the action out on POST. Raises PermissionDenied, Http404."""
+    if not request.user.has_perm(action.permission):
+        raise PermissionDenied
+    targets = _targets(admin, request, object_id)
+    form = action.form(request.POST or None)
+    refusal = None
+    if request.method == "POST" and form.is_valid():
+        try:
+            return _carry_out(request, action, targets, form)
+        except errors.PerennialError as error:
+            refusal = error
+    return _page(admin, request, action, targets, form, refusal)
+
+
+def _targets(admin: Page, request: HttpRequest, object_id: str | None) -> Sequence[Any]:
+    if object_id is not None:
+        return [admin.visible_or_404(request, object_id)]
+    wanted = [each for each in (request.POST.get("ids") or request.GET.get("ids", "")).split(",") if each][:MOST_ROWS]
+    rows = admin.get_queryset(request)
+    try:
+        found = list(rows.select_related(*(admin.list_select_related or ())).filter(pk__in=wanted))
+    except (ValueError, TypeError) as error:
+        raise Http404("No such rows.") from error
+    if not found or not admin.has_view_permission(request):
+        raise Http404("None of these rows exists.")
+    return found
+
+
+def _carry_out(request: HttpRequest, action: Action, targets: Sequence[Any], form: ReasonForm) -> HttpResponse:
+    fields = {**form.cleaned_data}
+    order = Order(
+        targets=targets, reason=fields.pop("reason"), actor=request.user.get_username(), at=timestamps.utc_now(), fields=fields
+    )
+    done = action.perform(order)
+    messages.success(request, done.sentence)
+    return HttpResponseRedirect(done.address or reverse("admin:index"))
+
+
+def _page(
+    admin: Page, request: HttpRequest, action: Action, targets: Sequence[Any], form: ReasonForm, refusal: errors.PerennialError | None
+) -> HttpResponse:
+    alone = targets[0] if len(targets) == 1 else None
+    back = admin.page_address("change", alone.pk) if alone is not None else admin.page_address("changelist")
+    context = {
+        **admin.admin_site.each_context(request),
+        "opts": admin.opts, "title": action.title, "action": action, "form": form, "refusal": refusal, "back": back,
+        "question": action.ask(targets), "targets": targets[:20], "unlisted": len(targets) - 20,
+        "ids": ",".join(str(each.pk) for each in targets) if alone is None else "",
+    }  # fmt: skip
+    return TemplateResponse(request, "registry/admin/confirm.html", context, status=refusal.status if refusal else 200)

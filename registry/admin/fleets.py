@@ -1,0 +1,75 @@
+"""The pages of fleets. State changes by actions alone: pause and resume."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Count, Q
+from django.http import HttpRequest
+from unfold.decorators import display as column
+
+from registry import display
+from registry.admin import base, extensions, filters, pausing
+from registry.admin.extensions import Action, Panel
+from registry.models import Fleet, RegisteredModel
+
+
+def overview(request: HttpRequest, fleet: Fleet) -> dict[str, Any]:
+    """Return the figures of a fleet, each with the list behind it."""
+    models = RegisteredModel.objects.filter(fleet=fleet)
+    counts = models.aggregate(
+        all=Count("pk"), champions=Count("champion"), challengers=Count("challenger"), paused=Count("pk", filter=Q(state="paused"))
+    )
+    listed = {"all": {}, "champions": {"place": "champion"}, "challengers": {"place": "challenger"}, "paused": {"state__exact": "paused"}}
+    words = {"all": "models", "champions": "with a champion", "challengers": "challengers waiting", "paused": "paused"}
+    return {
+        "figures": [(counts[name], words[name], display.listing(RegisteredModel, fleet=fleet.pk, **listed[name])) for name in words],
+        "rows": [
+            ("State", display.badge("paused" if fleet.paused else "active")),
+            ("Kind", fleet.get_kind_display()),
+            ("Frequency", f"{fleet.frequency}, horizon {fleet.horizon}, season {fleet.season_length} steps"),
+            ("Zone", fleet.time_zone),
+            ("Unit", fleet.unit or display.NOTHING),
+            ("Tags", display.shown(fleet.tags)),
+        ],
+    }
+
+
+@admin.register(Fleet)
+class FleetAdmin(base.ScopedAdmin):
+    """Models that are managed alike."""
+
+    tenant_path = "tenant"
+    fixed_fields = ("tenant", "name", "kind", "paused", "managed_by")
+    exclude = ("managed_by", "paused")
+    list_display = ("name", "tenant", "kind", "model_count", "champion_count", "state_badge", "frequency", "horizon")
+    list_filter = (filters.TenantFilter, "kind", "paused")
+    search_fields = ("name", "tenant")
+
+    def get_page_actions(self) -> Iterable[Action]:
+        return (*extensions.FLEET_ACTIONS, *pausing.FLEET_ACTIONS)
+
+    def get_panels(self, request: HttpRequest, obj: Any) -> Iterable[Panel]:
+        return (Panel(title="Fleet", template="registry/admin/fleet.html", build=overview), *extensions.FLEET_PANELS)
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        found = super().get_changelist_instance(request)
+        rows = RegisteredModel.objects.filter(fleet__in=[fleet.pk for fleet in found.result_list]).values("fleet")
+        counts = {row["fleet"]: row for row in rows.annotate(models=Count("pk"), champions=Count("champion"))}
+        for fleet in found.result_list:
+            fleet.counted = counts.get(fleet.pk, {"models": 0, "champions": 0})
+        return found
+
+    @column(description="models")
+    def model_count(self, fleet: Any) -> Any:
+        return display.linked(fleet.counted["models"], display.listing(RegisteredModel, fleet=fleet.pk))
+
+    @column(description="with champion")
+    def champion_count(self, fleet: Any) -> Any:
+        return display.linked(fleet.counted["champions"], display.listing(RegisteredModel, fleet=fleet.pk, place="champion"))
+
+    @column(description="state", ordering="paused")
+    def state_badge(self, fleet: Fleet) -> Any:
+        return display.badge("paused" if fleet.paused else "active")

@@ -1,0 +1,87 @@
+"""Promoting and rolling back by hand: pointer moves that work at once, also with no worker alive."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django import forms
+from unfold.enums import ActionVariant
+from unfold.widgets import UnfoldAdminIntegerFieldWidget
+
+from registry import errors, lifecycle, succession
+from registry import display
+from registry.admin.extensions import Action, Done, Order, ReasonForm
+from registry.models import ModelVersion, RegisteredModel
+
+
+class RollBackForm(ReasonForm):
+    """To which version; empty means the champion before the present one."""
+
+    version = forms.IntegerField(
+        required=False, min_value=1, label="To version", widget=UnfoldAdminIntegerFieldWidget,
+        help_text="Its number. Empty: the champion before the present one.",
+    )  # fmt: skip
+    field_order = ("version", "reason")
+
+
+def _ask_roll_back(models: Sequence[Any]) -> str:
+    model: RegisteredModel = models[0]
+    serving = f"v{model.champion.number} ({model.champion.label}), which serves now" if model.champion else "no champion"
+    return f"Roll {model} back from {serving}. {_before(model)}"
+
+
+def _before(model: RegisteredModel) -> str:
+    try:
+        version = succession.previous(model)
+    except succession.NothingToRollBackTo as error:
+        return f"{error.sentence} Name the version that is to serve."
+    return f"v{version.number} ({version.label}), the champion before it, serves at once, unless you name another."
+
+
+def _roll_back(order: Order) -> Done:
+    model: RegisteredModel = order.targets[0]
+    number = order.fields.get("version")
+    event = lifecycle.roll_back(
+        registered_model=model, to=_numbered(model, number) if number else None, actor=order.actor, reason=order.reason, at=order.at
+    )
+    now_serving = ModelVersion.objects.get(pk=event.to_version_id)
+    return Done(sentence=f"{model} is back on v{now_serving.number} ({now_serving.label}).", address=display.address(model))
+
+
+def _numbered(model: RegisteredModel, number: int) -> ModelVersion:
+    found = ModelVersion.objects.select_related("registered_model__fleet").filter(registered_model=model, number=number).first()
+    if found is None:
+        raise errors.NotFound(
+            f"{model} has no version {number}.", next_step=f"Its versions go from 1 to {model.last_number}.", field="version"
+        )
+    return found
+
+
+def _ask_promote(versions: Sequence[Any]) -> str:
+    version: ModelVersion = versions[0]
+    model = version.registered_model
+    serving = f"v{model.champion.number} ({model.champion.label})" if model.champion else "no champion yet"
+    return f"Make v{version.number} ({version.label}) champion of {model}, in place of {serving}. It serves at once; no gate is asked."
+
+
+def _promote(order: Order) -> Done:
+    version: ModelVersion = order.targets[0]
+    lifecycle.promote_by_hand(
+        registered_model=version.registered_model, version=version, actor=order.actor, reason=order.reason, at=order.at
+    )
+    return Done(sentence=f"v{version.number} is champion of {version.registered_model}.", address=display.address(version))
+
+
+def _may_serve(version: ModelVersion) -> bool:
+    return version.state == ModelVersion.State.READY and version.registered_model.champion_id != version.pk
+
+
+ROLL_BACK = Action(
+    name="roll-back", title="Roll back", icon="undo", permission="registry.rollback_registeredmodel", variant=ActionVariant.DANGER,
+    ask=_ask_roll_back, perform=_roll_back, form=RollBackForm, applies=lambda model: model.champion_id is not None,
+)  # fmt: skip
+PROMOTE = Action(
+    name="promote", title="Promote this version", icon="star", permission="registry.promote_modelversion", variant=ActionVariant.PRIMARY,
+    ask=_ask_promote, perform=_promote, applies=_may_serve,
+)  # fmt: skip

@@ -1,0 +1,8 @@
+"""Registers the app with Django; starts nothing."""
+
+from django.apps import AppConfig
+
+
+class RegistryConfig(AppConfig):
+    name = "registry"
+    default_auto_field = "django.db.models.BigAutoField"

@@ -1,0 +1,136 @@
+"""The champion: who it is, who it was, and the two moves that people make at once. Each move needs a reason."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+from uuid import UUID
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from registry import history, lifecycle, timestamps
+from registry.models import Event, ModelVersion, RegisteredModel
+from registry.rest_api import shapes
+from registry.rest_api.versions import described
+from registry.rest_base import idempotency, parsing, scope, views
+
+
+class ChampionQuery(scope.TenantQuery):
+    """Which champion is asked for."""
+
+    at = serializers.CharField(
+        required=False, max_length=40, help_text="ISO 8601 with an offset: who served then, by the ledger"
+    )
+
+
+class MoveSerializer(serializers.Serializer[Any]):
+    """What a move of the champion pointer did."""
+
+    event = shapes.EventSerializer()
+    champion = shapes.VersionSerializer()
+
+
+class PromoteBody(parsing.StrictSerializer):
+    """Which version is to serve, and why."""
+
+    version = serializers.CharField(max_length=64, help_text="id, number, label, `challenger` or `latest`")
+    reason = serializers.CharField(max_length=500)
+
+
+class RollBackBody(parsing.StrictSerializer):
+    """Where to go back to, and why."""
+
+    to = serializers.CharField(
+        required=False, max_length=64, help_text="id, number or label; without it the champion before"
+    )
+    reason = serializers.CharField(max_length=500)
+
+
+class Champion(views.ApiView):
+    """The champion of a model."""
+
+    required = {"GET": "viewer"}
+
+    @extend_schema(operation_id="champion", parameters=[ChampionQuery], responses={200: shapes.VersionSerializer})
+    def get(self, request: Request, fleet: str, entity: str) -> Response:
+        """Show the champion, now or at a time. Answers with an ETag; `no_champion` where there is or was none."""
+        given = parsing.query(request, ChampionQuery)
+        model = scope.registered_model(request, fleet, entity)
+        found = _at(model, given["at"]) if "at" in given else scope.champion_of(model)
+        return views.conditional(request, shapes.VersionSerializer(described().get(pk=found.pk)).data)
+
+
+def _at(model: RegisteredModel, text: str) -> ModelVersion:
+    found = history.champion_at(model, timestamps.parse(text))
+    if found is None:
+        raise scope.NoChampion(f"{model} had no champion at {text}.")
+    return found
+
+
+class Promote(views.ApiView):
+    """Makes a version champion by hand."""
+
+    required = {"POST": "approver"}
+
+    @extend_schema(
+        operation_id="promote",
+        parameters=[scope.TenantQuery, idempotency.HEADER],
+        request=PromoteBody,
+        responses={200: MoveSerializer},
+    )
+    def post(self, request: Request, fleet: str, entity: str) -> Response:
+        """Make a version champion at once, without a gate and without a worker. The ledger keeps who and why."""
+        parsing.query(request, scope.TenantQuery)
+        given = parsing.body(request, PromoteBody)
+        model = scope.registered_model(request, fleet, entity)
+
+        def work() -> idempotency.Answer:
+            version = scope.version_of(model, given["version"])
+            event = lifecycle.promote_by_hand(
+                registered_model=model,
+                version=version,
+                actor=views.actor(request),
+                reason=given["reason"],
+                at=timestamps.utc_now(),
+            )
+            return _moved(event)
+
+        return idempotency.once(request, work).response()
+
+
+class RollBack(views.ApiView):
+    """Makes an earlier version champion again."""
+
+    required = {"POST": "approver"}
+
+    @extend_schema(
+        operation_id="rollback",
+        parameters=[scope.TenantQuery, idempotency.HEADER],
+        request=RollBackBody,
+        responses={200: MoveSerializer},
+    )
+    def post(self, request: Request, fleet: str, entity: str) -> Response:
+        """Go back to the champion before, or to a named version, at once and without a worker."""
+        parsing.query(request, scope.TenantQuery)
+        given = parsing.body(request, RollBackBody)
+        model = scope.registered_model(request, fleet, entity)
+
+        def work() -> idempotency.Answer:
+            to = scope.version_of(model, given["to"]) if "to" in given else None
+            event = lifecycle.roll_back(
+                registered_model=model,
+                to=to,
+                actor=views.actor(request),
+                reason=given["reason"],
+                at=timestamps.utc_now(),
+            )
+            return _moved(event)
+
+        return idempotency.once(request, work).response()
+
+
+def _moved(event: Event) -> idempotency.Answer:
+    champion = described().get(pk=cast(UUID, event.to_version_id))
+    return idempotency.Answer(status=200, data=MoveSerializer({"event": event, "champion": champion}).data)

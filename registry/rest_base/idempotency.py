@@ -1,0 +1,103 @@
+"""Idempotency-Key: a repeated request gets the first answer. Refuses the same key for another request."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from django.db import transaction
+from django.utils.encoding import force_str
+from drf_spectacular.utils import OpenApiParameter
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.utils.encoders import JSONEncoder
+
+from registry import errors, timestamps
+from registry.models import IdempotencyKey
+
+KEY = re.compile(r"[\x21-\x7e]{1,128}")
+KEPT = timedelta(days=1)  # longer than any client retries
+
+HEADER = OpenApiParameter(
+    "Idempotency-Key",
+    str,
+    OpenApiParameter.HEADER,
+    required=False,
+    description="1 to 128 printable characters; a request that is repeated with its key starts nothing",
+)
+
+
+class KeyReused(errors.Conflict):
+    """The key already belongs to a request with another body or address."""
+
+    code = "idempotency_key_reused"
+    next_step = "Use a new key for a new request; repeat an old one with exactly the same body."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a request that starts work answers."""
+
+    status: int
+    data: Mapping[str, Any]
+    headers: Mapping[str, str] = field(default_factory=dict)
+    replayed: bool = False
+
+    def response(self) -> Response:
+        """Return it as a response."""
+        headers = {**self.headers, **({"Idempotency-Replayed": "true"} if self.replayed else {})}
+        return Response(self.data, status=self.status, headers=headers)
+
+
+def once(request: Request, work: Callable[[], Answer]) -> Answer:
+    """Do the work and keep its answer under the request's key, in one transaction; without a key just do it.
+
+    A second request with the key waits for the first to commit, then gets its answer. Work that raises keeps nothing.
+    Raises Invalid, KeyReused.
+    """
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return work()
+    if not KEY.fullmatch(key):
+        raise errors.Invalid("Idempotency-Key has 1 to 128 printable characters without spaces.")
+    digest = _digest(request)
+    with transaction.atomic():
+        row = _claim(request, key, digest)
+        return _replayed(row) if row.status is not None else _kept(row, work())
+
+
+def _claim(request: Request, key: str, digest: str) -> IdempotencyKey:
+    oldest = timestamps.utc_now() - KEPT
+    owned = IdempotencyKey.objects.filter(user=request.user)  # type: ignore[misc]  # a permitted caller is never anonymous
+    owned.filter(created_at__lt=oldest).delete()
+    mine = IdempotencyKey(user=request.user, key=key, request_hash=digest)  # type: ignore[misc]
+    # The unique constraint is the lock: a second insert waits until the first one's transaction has ended.
+    IdempotencyKey.objects.bulk_create([mine], ignore_conflicts=True)
+    row = owned.select_for_update().get(key=key)
+    if row.request_hash != digest:
+        raise KeyReused(f"Idempotency-Key {key} was used for another request.")
+    return row
+
+
+def _kept(row: IdempotencyKey, answer: Answer) -> Answer:
+    plain = json.loads(json.dumps({"data": answer.data, "headers": dict(answer.headers)}, cls=JSONEncoder))
+    row.status, row.body = answer.status, plain
+    row.save(update_fields=["status", "body"])
+    return answer
+
+
+def _replayed(row: IdempotencyKey) -> Answer:
+    kept: Mapping[str, Any] = row.body or {}
+    return Answer(status=row.status or 200, data=kept["data"], headers=kept["headers"], replayed=True)
+
+
+def _digest(request: Request) -> str:
+    # The token is part of it: two tokens of one user may see different tenants.
+    token = getattr(request.auth, "pk", "session")
+    said = [request.method, request.get_full_path(), request.data, token]
+    return hashlib.sha256(json.dumps(said, sort_keys=True, default=force_str).encode()).hexdigest()

@@ -1,0 +1,119 @@
+"""Strict input: bounded JSON, declared fields only. Refuses NUL, NaN, repeated and unknown names."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import IO, Any
+
+from rest_framework import exceptions, parsers, serializers
+from rest_framework.request import Request
+
+from registry.rest_base import problems
+
+MAX_BODY_BYTES = 1024**2  # no request of this API comes near it; data and artifacts have doors of their own
+MAX_DEPTH = 20
+
+
+class BodyTooLarge(exceptions.APIException):
+    """The body is longer than any request of this API needs."""
+
+    status_code = 413
+    default_detail = f"The body is larger than {MAX_BODY_BYTES} bytes."
+    default_code = "body_too_large"
+
+
+class StrictJSONParser(parsers.BaseParser):
+    """Reads JSON in UTF-8 of bounded size and depth."""
+
+    media_type = "application/json"
+
+    def parse(self, stream: IO[bytes], media_type: str | None = None, parser_context: Any = None) -> Any:
+        """Return the value. Raises ParseError (400) or BodyTooLarge (413)."""
+        body = stream.read(MAX_BODY_BYTES + 1)
+        if len(body) > MAX_BODY_BYTES:
+            raise BodyTooLarge
+        try:
+            value = json.loads(
+                body.decode(), parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_without_repetition
+            )
+        except RecursionError as error:
+            raise exceptions.ParseError(f"The JSON is nested deeper than {MAX_DEPTH} levels.") from error
+        except ValueError as error:
+            raise exceptions.ParseError(f"The body is not JSON in UTF-8: {error}") from error
+        check(value)
+        return value
+
+
+def check(value: Any) -> None:
+    """Refuse what PostgreSQL cannot store or a reader cannot follow. Raises ParseError."""
+    waiting = [(value, 1)]
+    while waiting:
+        each, depth = waiting.pop()
+        if depth > MAX_DEPTH:
+            raise exceptions.ParseError(f"The JSON is nested deeper than {MAX_DEPTH} levels.")
+        if isinstance(each, str):
+            check_text(each)
+        elif isinstance(each, Mapping):
+            waiting += [(key, depth) for key in each] + [(item, depth + 1) for item in each.values()]
+        elif isinstance(each, list):
+            waiting += [(item, depth + 1) for item in each]
+
+
+def check_text(text: str) -> None:
+    """Refuse NUL and halves of surrogate pairs. Raises ParseError."""
+    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+        raise exceptions.ParseError("A text holds a NUL character or half of a surrogate pair.")
+
+
+def _refuse(name: str) -> Any:
+    raise ValueError(f"{name} is not a number in JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is too large a number")
+    return number
+
+
+def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name stands twice in one object")
+    return found
+
+
+class StrictSerializer(serializers.Serializer[Any]):
+    """Input with declared fields; any other field is refused by name."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Return the validated fields. Raises ValidationError."""
+        unknown = sorted(set(data) - set(self.fields)) if isinstance(data, Mapping) else []
+        if unknown:
+            known = ", ".join(self.fields) or "none"
+            raise serializers.ValidationError(
+                {name: [f"This field is not known here. Known are: {known}."] for name in unknown}
+            )
+        return super().to_internal_value(data)
+
+
+def body(request: Request, kind: type[StrictSerializer]) -> dict[str, Any]:
+    """Return the validated body. Raises ValidationError naming each field that was refused."""
+    given = kind(data=request.data)
+    given.is_valid(raise_exception=True)
+    validated: dict[str, Any] = given.validated_data
+    return validated
+
+
+def query(request: Request, kind: type[StrictSerializer]) -> dict[str, Any]:
+    """Return the validated parameters of the query. Raises QueryInvalid: a misspelt filter must not show everything."""
+    repeated = [name for name, values in request.query_params.lists() if len(values) > 1]
+    if repeated:
+        raise problems.QueryInvalid({name: ["Give this parameter once."] for name in repeated})
+    given = kind(data=request.query_params.dict())
+    if not given.is_valid():
+        raise problems.QueryInvalid(given.errors)
+    validated: dict[str, Any] = given.validated_data
+    return validated

@@ -1,0 +1,160 @@
+"""Owns how commands speak: tables, JSON, exit codes, errors with a next step. Refuses progress where nobody watches."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, NoReturn
+
+import rich.box
+from django.core.management import BaseCommand, CommandError
+from django.db import OperationalError, ProgrammingError
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from registry import errors
+from registry.models import Fleet
+
+DONE, FAILED, USAGE, NOTHING_TO_DO = 0, 1, 2, 3
+
+# A pipe has no width; a log is read in a window wider than a terminal of old.
+PIPE_COLUMNS = 120
+
+STYLES = {
+    "green": ("passed", "active", "live", "on"),
+    "yellow": ("held", "skipped", "superseded", "cancelled", "paused", "open", "silent"),
+    "red": ("refused", "run", "timed", "failed", "never", "off"),
+}
+# A longer text that begins with such a word is a sentence.
+LONGEST_STATE = 12
+COLOURS = {word: colour for colour, words in STYLES.items() for word in words}
+
+
+class Failed(CommandError):
+    """The command could not do what it was asked; ends with status 1."""
+
+    def __init__(self, sentence: str, returncode: int = FAILED) -> None:
+        super().__init__(sentence, returncode=returncode)
+
+
+class Refused(CommandError):
+    """What was asked cannot be meant; ends with status 2."""
+
+    def __init__(self, sentence: str, returncode: int = USAGE) -> None:
+        super().__init__(sentence, returncode=returncode)
+
+
+class Command(BaseCommand):
+    """A command of this product: ends 0 done, 1 failed, 2 usage, 3 nothing to do."""
+
+    requires_system_checks: Sequence[str] = ()
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        """Run the command; an error that the product reports on purpose becomes one sentence and a next step."""
+        try:
+            return super().execute(*args, **options)
+        except (errors.Invalid, errors.NotFound) as error:
+            raise Refused(str(error)) from error
+        except errors.PerennialError as error:
+            raise Failed(str(error)) from error
+        except ProgrammingError as error:
+            raise Failed(
+                "The tables of the database are missing or old. Run `manage.py migrate`, or `manage.py up`."
+            ) from error
+        except OperationalError as error:
+            first = str(error).strip().splitlines()[0]
+            raise Failed(f"The database does not answer: {first}. Check DATABASE_URL, then try again.") from error
+
+    @property
+    def console(self) -> Console:
+        """Where people read: as wide as the terminal, or as COLUMNS says, or as a log is."""
+        stream = self.stdout._out
+        width = None if stream.isatty() or os.environ.get("COLUMNS") else PIPE_COLUMNS
+        return Console(file=stream, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether a person looks at a terminal, so that progress may be drawn."""
+        return bool(self.stdout.isatty())
+
+    def say(self, text: str = "") -> None:
+        """Write one paragraph for a person."""
+        self.console.print(text)
+
+    def print_json(self, value: object) -> None:
+        """Write one JSON value for a program."""
+        self.stdout.write(json.dumps(value, indent=2, default=_plain, allow_nan=False))
+
+    def end(self, status: int) -> NoReturn:
+        """Leave with this status; everything has been said."""
+        raise SystemExit(status)
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, caption: str = "") -> Table:
+    """Return a table for `Command.console`. A column whose name ends in `>` is aligned to the right."""
+    made = Table(
+        title=title, title_justify="left", title_style="bold", caption=caption or None, caption_justify="left",
+        box=rich.box.SIMPLE_HEAD, pad_edge=False, show_edge=False,
+    )  # fmt: skip
+    for column in columns:
+        made.add_column(column.rstrip(">"), justify="right" if column.endswith(">") else "left", overflow="fold")
+    for row in rows:
+        made.add_row(*(_cell(value) for value in row))
+    return made
+
+
+def _cell(value: object) -> Text:
+    text = "-" if value in (None, "") else str(value)
+    return Text(text, style=COLOURS.get(text.split()[0], "") if len(text) <= LONGEST_STATE else "")
+
+
+def number(value: float | None, digits: int = 4) -> str | None:
+    """Return a measured value with its significant digits, as a table shows it."""
+    if value is None:
+        return None
+    return f"{value:,.0f}" if abs(value) >= 10**digits else f"{value:#.{digits}g}".rstrip(".")
+
+
+def ago(then: datetime | None, now: datetime) -> str | None:
+    """Return how long ago (or how far ahead) an instant is, in its one largest unit."""
+    if then is None:
+        return None
+    seconds = (now - then).total_seconds()
+    amount = _largest_unit(abs(seconds))
+    return f"{amount} ago" if seconds >= 0 else f"in {amount}"
+
+
+def _largest_unit(seconds: float) -> str:
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{int(seconds)} s"
+
+
+def close_names(name: str, known: Iterable[str]) -> str:
+    """Return a hint at the names nearest to one that is unknown, or at all where there are few; empty where none is."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=3) or (names if len(names) <= 8 else [])
+    return f"Did you mean {' or '.join(near)}?" if len(near) == 1 else f"There are {', '.join(near)}." if near else ""
+
+
+def find_fleet(name: str, *, tenant: str | None = None) -> Fleet:
+    """Return the fleet of this name. Raises Refused with the nearest names, or with the tenants that have one."""
+    found = list(Fleet.objects.filter(name=name, **({"tenant": tenant} if tenant else {})))
+    if len(found) == 1:
+        return found[0]
+    if found:
+        tenants = " and ".join(sorted(each.tenant for each in found))
+        raise Refused(f"Fleet {name} exists in tenants {tenants}. Choose one with --tenant.")
+    where = f" in tenant {tenant}" if tenant else ""
+    known = list(Fleet.objects.values_list("name", flat=True))
+    hint = close_names(name, known) if known else "There is no fleet yet: manage.py apply FILE makes one."
+    raise Refused(f"There is no fleet {name!r}{where}. {hint}".strip())
+
+
+def _plain(value: object) -> object:
+    return value.isoformat() if isinstance(value, datetime) else str(value)

@@ -1,0 +1,297 @@
+"""A bundle has the same bytes for the same content, gives everything back exactly, and refuses what it did not make."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta, timezone
+
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from registry import bundle, tables
+from registry.bundle import Bundle, BundleInvalid, Limits
+from registry.tables import Table, TableInvalid
+
+LIMITS = Limits(max_bytes=10 * 1024**2, max_unpacked_bytes=64 * 1024**2, max_ratio=200)
+DAY = datetime(2026, 3, 1, tzinfo=UTC)
+POINTS = tuple((DAY + timedelta(days=n), n / 7, None if n % 3 else -n / 3, n) for n in range(250))
+FULL = Bundle(
+    format="test-1",
+    forecaster=bytes(range(256)) * 4,
+    metadata={"trainer": "ridge", "metrics": {"mae": 0.1 + 0.2, "r2": None}, "names": ["ä", "\n"]},
+    feature_importance={"lag_7": 1 / 3, "lag_1": 2 / 3},
+    validation=Table(("time", "y", "yhat", "step"), POINTS),
+    test=Table(("day", "y", "open"), ((date(2026, 3, 1), 1.5, True), (date(2026, 3, 2), None, False))),
+    context=Table(("entity", "y"), (("roll, small", 1.0), ('a "quoted"\r\nname', 2.0))),
+)
+
+finite = st.floats(allow_nan=False, allow_infinity=False)
+
+
+def unpack(data: bytes) -> Bundle:
+    return bundle.unpack(data, limits=LIMITS)
+
+
+def frame(raw: bytes) -> bytes:
+    return zstandard.ZstdCompressor(level=3, write_content_size=True).compress(raw)
+
+
+def raw_zip(data: bytes) -> bytes:
+    return zstandard.ZstdDecompressor().decompress(data)
+
+
+def rezipped(change: Callable[[dict[str, bytes]], None], *, compression: int = zipfile.ZIP_STORED) -> bytes:
+    """The full bundle with changed members."""
+    with zipfile.ZipFile(io.BytesIO(raw_zip(bundle.pack(FULL)))) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    change(members)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", compression=compression) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return frame(buffer.getvalue())
+
+
+@pytest.mark.requirement("R04")
+@pytest.mark.requirement("R24")
+def test_everything_comes_back_exactly_and_in_full() -> None:
+    read = unpack(bundle.pack(FULL))
+    assert read == FULL
+    assert len(read.validation.rows) == 250
+    assert read.validation.column("step") == list(range(250))
+
+
+def test_equal_content_gives_equal_bytes() -> None:
+    shuffled = replace(FULL, metadata=dict(reversed(FULL.metadata.items())))
+    assert bundle.pack(FULL) == bundle.pack(replace(FULL)) == bundle.pack(shuffled)
+    assert bundle.pack(FULL) != bundle.pack(replace(FULL, forecaster=b"other"))
+
+
+def test_an_empty_bundle_comes_back() -> None:
+    empty = Bundle(format="test-1", forecaster=b"")
+    assert unpack(bundle.pack(empty)) == empty
+
+
+def test_a_flat_series_is_no_bomb() -> None:
+    flat = replace(FULL, validation=Table(("y",), ((0.0,),) * 100_000))
+    packed = bundle.pack(flat)
+    assert len(raw_zip(packed)) > 200 * len(packed)
+    assert unpack(packed) == flat
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(
+        st.tuples(finite, st.none() | finite, st.integers(-(2**200), 2**200), st.text(), st.booleans()), max_size=8
+    )
+)
+def test_every_finite_value_comes_back_exactly(rows: list[tuple[float, float | None, int, str, bool]]) -> None:
+    encodable = [row for row in rows if row[3].encode("utf-8", "ignore").decode() == row[3]]
+    table = Table(("a", "b", "c", "d", "e"), tuple(encodable))
+    read = unpack(bundle.pack(Bundle(format="t", forecaster=b"", test=table))).test
+    assert read == table
+    assert [struct.pack(">d", row[0]) for row in read.rows] == [struct.pack(">d", row[0]) for row in encodable]
+
+
+def test_an_instant_of_another_offset_comes_back_as_the_same_instant() -> None:
+    local = datetime(2026, 3, 1, 12, 30, 15, 123456, tzinfo=timezone(timedelta(hours=5, minutes=45)))
+    read = unpack(bundle.pack(replace(FULL, context=Table(("time",), ((local,),)))))
+    assert read.context.rows[0][0] == local
+
+
+class LibraryFloat(float):
+    """As scalars of the numeric libraries are: a float whose own text is no number."""
+
+    def __repr__(self) -> str:
+        return f"LibraryFloat({float(self)})"
+
+
+def test_a_float_of_a_library_is_stored_as_a_number() -> None:
+    table = Table(("y",), ((LibraryFloat(0.1),), (2,)))
+    assert unpack(bundle.pack(replace(FULL, test=table))).test.rows == ((0.1,), (2.0,))
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        Table(("y",), ((float("nan"),),)),
+        Table(("y",), ((float("inf"),),)),
+        Table(("y",), ((1.0,), ("text",))),
+        Table(("y",), ((True,), (1,))),
+        Table(("y",), ((1.0, 2.0),)),
+        Table(("y", "y"), ((1.0, 2.0),)),
+        Table(("time",), ((datetime(2026, 3, 1),),)),  # noqa: DTZ001  # naive is the point
+        Table(("name",), (("a",), (None,))),
+        Table(("name",), (("\ud800",),)),
+        Table(("y",), ((1.5,), (2**60 + 1,))),
+        Table(("y",), ((object(),),)),  # type: ignore[arg-type]
+    ],
+)
+def test_a_table_that_text_cannot_give_back_is_refused(table: Table) -> None:
+    with pytest.raises(TableInvalid):
+        bundle.pack(replace(FULL, test=table))
+
+
+@pytest.mark.parametrize("metadata", [{"a": float("nan")}, {"a": object()}, {"a": "\ud800"}])
+def test_metadata_that_is_no_plain_json_is_refused(metadata: dict[str, object]) -> None:
+    with pytest.raises(BundleInvalid):
+        bundle.pack(replace(FULL, metadata=metadata))
+
+
+@pytest.mark.requirement("X02")
+def test_a_zstd_bomb_is_refused_by_its_header(monkeypatch: pytest.MonkeyPatch) -> None:
+    bomb = frame(bytes(50 * 1024**2))
+    assert len(bomb) < 10_000
+    monkeypatch.setattr(zstandard, "ZstdDecompressor", None)  # Unpacking it would fail differently.
+    with pytest.raises(BundleInvalid, match="bomb"):
+        unpack(bomb)
+
+
+def test_a_frame_that_lies_about_its_size_does_not_grow() -> None:
+    honest = frame(bytes(10_000_000))
+    size = zstandard.get_frame_parameters(honest).content_size
+    lying = honest.replace(struct.pack("<I", size), struct.pack("<I", 2000), 1)
+    assert zstandard.get_frame_parameters(lying).content_size == 2000
+    with pytest.raises(BundleInvalid, match="broken"):
+        unpack(lying)
+
+
+def test_a_frame_without_a_size_is_refused() -> None:
+    data = zstandard.ZstdCompressor(write_content_size=False).compress(raw_zip(bundle.pack(FULL)))
+    with pytest.raises(BundleInvalid, match="how large"):
+        unpack(data)
+
+
+def test_more_than_one_frame_is_refused() -> None:
+    with pytest.raises(BundleInvalid, match="broken"):
+        unpack(bundle.pack(FULL) + frame(b"more"))
+
+
+def test_packed_and_unpacked_bytes_have_bounds() -> None:
+    data = bundle.pack(FULL)
+    with pytest.raises(BundleInvalid, match="allowed"):
+        bundle.unpack(data, limits=replace(LIMITS, max_bytes=len(data) - 1))
+    with pytest.raises(BundleInvalid, match="bomb"):
+        bundle.unpack(data, limits=replace(LIMITS, max_unpacked_bytes=len(raw_zip(data)) - 1))
+
+
+@pytest.mark.requirement("X02")
+def test_a_zip_bomb_inside_is_refused_before_it_is_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    def blow(members: dict[str, bytes]) -> None:
+        members["forecaster"] = bytes(30 * 1024**2)
+
+    data = rezipped(blow, compression=zipfile.ZIP_DEFLATED)
+    monkeypatch.setattr(zipfile.ZipFile, "read", None)
+    with pytest.raises(BundleInvalid, match="compressed"):
+        unpack(data)
+
+
+def test_members_that_overlap_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = bytearray(raw_zip(bundle.pack(replace(FULL, forecaster=bytes(20_000)))))
+    with zipfile.ZipFile(io.BytesIO(bytes(raw))) as archive:
+        infos = {info.filename: info for info in archive.infolist()}
+    # The directory says that a small member is as large as the big one, from the same place.
+    for name in ("manifest.json", "metadata.json", "validation.csv"):
+        entry = raw.rindex(name.encode()) - 46
+        assert raw[entry : entry + 4] == b"PK\x01\x02"
+        raw[entry + 20 : entry + 28] = struct.pack("<II", 20_000, 20_000)
+    assert infos["forecaster"].file_size == 20_000
+    monkeypatch.setattr(zipfile.ZipFile, "read", None)
+    with pytest.raises(BundleInvalid, match="does not fit"):
+        unpack(frame(bytes(raw)))
+
+
+def add_unknown(members: dict[str, bytes]) -> None:
+    members["forecaster.pkl"] = b"evil"
+
+
+def add_outside(members: dict[str, bytes]) -> None:
+    members["../outside"] = b"evil"
+
+
+def drop_test(members: dict[str, bytes]) -> None:
+    del members["test.csv"]
+
+
+def newer(members: dict[str, bytes]) -> None:
+    members["manifest.json"] = members["manifest.json"].replace(b'"bundle":1', b'"bundle":2')
+
+
+def no_object(members: dict[str, bytes]) -> None:
+    members["metadata.json"] = b"[]"
+
+
+def not_a_number(members: dict[str, bytes]) -> None:
+    members["feature_importance.json"] = b'{"lag": NaN}'
+
+
+def deep(members: dict[str, bytes]) -> None:
+    members["metadata.json"] = b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+
+
+def other_columns(members: dict[str, bytes]) -> None:
+    members["test.csv"] = b"day,y\r\n"
+
+
+def ragged(members: dict[str, bytes]) -> None:
+    members["context.csv"] += b"one cell\r\n"
+
+
+def not_finite(members: dict[str, bytes]) -> None:
+    members["context.csv"] += b"name,inf\r\n"
+
+
+def unknown_kind(members: dict[str, bytes]) -> None:
+    members["manifest.json"] = members["manifest.json"].replace(b'"instant"', b'"__import__"')
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        add_unknown,
+        add_outside,
+        drop_test,
+        newer,
+        no_object,
+        not_a_number,
+        deep,
+        other_columns,
+        ragged,
+        not_finite,
+        unknown_kind,
+    ],
+)
+def test_a_bundle_that_pack_does_not_make_is_refused(change: Callable[[dict[str, bytes]], None]) -> None:
+    with pytest.raises(BundleInvalid):
+        unpack(rezipped(change))
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\x80\x04K\x01.", frame(b"no zip"), bundle.pack(FULL)[:-20], bundle.pack(FULL)[20:]]
+)
+def test_bytes_that_are_no_bundle_are_refused(data: bytes) -> None:
+    with pytest.raises(BundleInvalid):
+        unpack(data)
+
+
+def test_a_flipped_bit_never_gives_other_content() -> None:
+    data = bundle.pack(FULL)
+    for place in range(0, len(data), 37):
+        damaged = bytearray(data)
+        damaged[place] ^= 0x10
+        try:
+            assert unpack(bytes(damaged)) == FULL
+        except BundleInvalid:
+            continue
+
+
+def test_a_column_is_found_by_name_alone() -> None:
+    with pytest.raises(ValueError, match="not in tuple"):
+        FULL.test.column("absent")
+    assert tables.kinds_of(FULL.test) == [["day", "date"], ["y", "float"], ["open", "switch"]]

@@ -1,0 +1,168 @@
+"""Bad input: each kind is refused with 400 and a name, and nothing of it reaches a row or becomes a 500."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from training.models import Batch
+from tests import factories
+from tests.rest_client import caller, problem
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("roles")]
+
+
+@pytest.fixture
+def operator():
+    return caller(role="operator")
+
+
+@pytest.mark.requirement("P04")
+def test_an_unknown_field_is_refused_by_name(operator):
+    body = problem(operator.post("runs", {"fleet": "bakery", "dayz": 7}), status=400, code="invalid")
+    assert [error["pointer"] for error in body["errors"]] == ["#/dayz"]
+    assert "days" in body["errors"][0]["detail"]
+
+
+@pytest.mark.requirement("P04")
+def test_each_wrong_field_has_a_pointer(operator):
+    fleet = factories.fleet()
+    sent = {"fleet": fleet.name, "days": "soon", "kind": "dance", "reason": "x" * 501, "background": "perhaps"}
+    body = problem(operator.post("runs", sent), status=400, code="invalid")
+    assert {error["pointer"] for error in body["errors"]} == {"#/days", "#/kind", "#/reason", "#/background"}
+
+
+@pytest.mark.requirement("T05")
+@pytest.mark.parametrize("days", [0, -1, 3661, 10**30])
+def test_a_look_back_outside_the_limits_is_refused(operator, days):
+    body = problem(operator.post("runs", {"fleet": "bakery", "days": days}), status=400, code="invalid")
+    assert body["errors"][0]["pointer"] == "#/days"
+
+
+def test_a_missing_field_is_named(operator):
+    body = problem(operator.post("runs", {}), status=400, code="invalid")
+    assert body["errors"][0]["pointer"] == "#/fleet"
+
+
+NESTED = '{"fleet":' + "[" * 100_000 + "]" * 100_000 + "}"
+BROKEN = {
+    "not JSON": b"{fleet: x}",
+    "not UTF-8": b'{"fleet": "\xff"}',
+    "NUL": b'{"fleet": "a\\u0000b"}',
+    "NUL in a name": b'{"a\\u0000": 1}',
+    "half a surrogate pair": b'{"fleet": "\\ud800"}',
+    "NaN": b'{"fleet": "x", "days": NaN}',
+    "Infinity": b'{"fleet": "x", "days": -Infinity}',
+    "a float beyond all floats": b'{"fleet": "x", "days": 1e999}',
+    "an integer of 5000 digits": b'{"fleet": "x", "days": ' + b"9" * 5000 + b"}",
+    "a name twice": b'{"fleet": "x", "fleet": "y"}',
+    "100000 levels": NESTED.encode(),
+    "30 levels": b'{"fleet": ' + b"[" * 30 + b"]" * 30 + b"}",
+}
+
+
+@pytest.mark.requirement("P04")
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_json_is_refused(operator, name):
+    problem(operator.raw("POST", "runs", BROKEN[name]), status=400, code="malformed")
+    assert not Batch.objects.exists()
+
+
+@pytest.mark.parametrize("value", ["null", "[]", '"text"', "7", "true"])
+def test_a_body_that_is_no_object_is_refused(operator, value):
+    problem(operator.raw("POST", "runs", value), status=400, code="invalid")
+
+
+def test_a_large_body_is_refused_before_it_is_parsed(operator):
+    body = json.dumps({"fleet": "x", "reason": "y" * 1024**2})
+    problem(operator.raw("POST", "runs", body), status=413, code="body_too_large")
+
+
+def test_another_media_type_is_refused(operator):
+    answer = operator.http.post("/api/v1/runs", {"fleet": "x"})
+    problem(answer, status=415, code="unsupported_media_type")
+
+
+@pytest.mark.requirement("P03")
+@pytest.mark.parametrize(
+    "text", ["7", "not-a-uuid", "00000000-0000-0000-0000-00000000000g", "{}", "%00", "%2e%2e", "é"]
+)
+@pytest.mark.parametrize("kind", ["runs", "batches", "versions"])
+def test_a_malformed_id_is_400(operator, kind, text):
+    problem(operator.get(f"{kind}/{text}"), status=400, code="malformed")
+
+
+@pytest.mark.requirement("P03")
+@pytest.mark.parametrize("kind", ["run", "batch", "version"])
+def test_an_unknown_id_is_404(operator, kind):
+    plural = {"run": "runs", "batch": "batches", "version": "versions"}[kind]
+    answer = operator.get(f"{plural}/0190a1b2-0000-7000-8000-000000000000")
+    problem(answer, status=404, code=f"{kind}_unknown")
+
+
+@pytest.mark.parametrize("name", ["%00", "..%2f..", "UPPER", "a" * 64, "%F0%9F%98%80", "a%20b", "%2e%2e", "'--"])
+def test_a_name_that_no_fleet_can_have_is_refused(operator, name):
+    answer = operator.get(f"models/{name}")
+    assert answer.status_code in (400, 404)
+    assert answer.json()["code"] in ("malformed", "not_found")
+
+
+@pytest.mark.parametrize("entity", ["%00", "-x", "a b", "a" * 129, "%252e%252e"])
+def test_a_key_that_no_entity_can_have_is_refused(operator, entity):
+    fleet = factories.fleet()
+    problem(operator.get(f"models/{fleet.name}/{entity}"), status=400, code="malformed")
+
+
+BAD_QUERIES = [
+    ("fleets", "colour", "red"),
+    ("fleets", "limit", "0"),
+    ("fleets", "limit", "201"),
+    ("fleets", "limit", "many"),
+    ("fleets", "cursor", "%%%"),
+    ("fleets", "cursor", "AAAA"),
+    ("fleets", "cursor", "WzFd"),
+    ("fleets", "cursor", "x" * 700),
+    ("runs", "cursor", "WyJub3QtYS11dWlkIl0"),
+    ("runs", "cursor", "e30"),
+    ("runs", "state", "sleeping"),
+    ("runs", "ordering", "-id"),
+    ("runs", "registered_model__fleet__tenant", "globex"),
+    ("batches", "state", "x"),
+    ("events", "cursor", "WyIxIiwiMiJd"),
+    ("events", "limit", "-3"),
+    ("policies", "x.y", "1"),
+]
+
+
+@pytest.mark.requirement("P04")
+@pytest.mark.parametrize(("path", "name", "value"), BAD_QUERIES)
+def test_a_bad_parameter_is_refused_by_name(operator, path, name, value):
+    body = problem(operator.get(path, **{name: value}), status=400, code="invalid")
+    assert [error["parameter"] for error in body["errors"]] == [name]
+
+
+def test_a_parameter_given_twice_is_refused(operator):
+    body = problem(operator.get("/api/v1/runs?state=failed&state=queued"), status=400, code="invalid")
+    assert body["errors"][0]["parameter"] == "state"
+
+
+@pytest.mark.parametrize(
+    "query", ["min_mae=nan", "max_mae=inf", "min_mae=x", "min_nonsense=1", "min_mae__gte=1", "max_scorecard=1"]
+)
+def test_a_metric_filter_outside_the_catalogue_is_refused(operator, query):
+    model = factories.registered_model()
+    answer = operator.get(f"/api/v1/models/{model.fleet.name}/{model.entity_key}/versions?{query}")
+    body = problem(answer, status=400, code="invalid")
+    assert body["errors"][0]["parameter"] == query.partition("=")[0]
+
+
+def test_a_cursor_beyond_every_number_is_refused_or_empty(operator):
+    from registry.rest_base import paging
+
+    model = factories.registered_model()
+    factories.version(registered_model=model)
+    answer = operator.get(f"models/{model.fleet.name}/{model.entity_key}/versions", cursor=paging.encode(["9" * 30]))
+    assert answer.status_code == 200
+    assert len(answer.json()["results"]) == 1
+    problem(operator.get("events", cursor=paging.encode([10**30, 1])), status=400, code="invalid")

@@ -1,0 +1,124 @@
+"""Failures: every kind is a problem with a code, a sentence and a next step, and none tells of the inside."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import DataError, OperationalError, connection, transaction
+from django.http import Http404
+from rest_framework import exceptions
+from rest_framework.test import APIRequestFactory
+
+from registry import errors
+from registry.rest_base import problems, views
+from tests.rest_client import Caller, caller, problem
+
+
+class Failing(views.ApiView):
+    """A view that raises what it is told to."""
+
+    authentication_classes = ()
+    permission_classes = ()
+    failure: BaseException = Exception()
+
+    def get(self, request):
+        raise self.failure
+
+
+def answer(failure):
+    response = Failing.as_view(failure=failure)(APIRequestFactory().get("/"))
+    response.render()
+    import json
+
+    response.json = lambda: json.loads(response.content)
+    return response
+
+
+@pytest.mark.requirement("B06")
+@pytest.mark.parametrize(
+    ("failure", "status", "code"),
+    [
+        (errors.Invalid("Wrong.", field="days"), 400, "invalid"),
+        (errors.NotFound("None."), 404, "not_found"),
+        (errors.Conflict("Not now."), 409, "conflict"),
+        (errors.Corrupted("Broken."), 409, "corrupted"),
+        (errors.Unavailable("Away."), 503, "unavailable"),
+        (ValidationError({"name": ["Bad."]}), 400, "invalid"),
+        (ValidationError("Bad."), 400, "invalid"),
+        (Http404("secret inside"), 404, "not_found"),
+        (PermissionDenied("secret inside"), 403, "permission_denied"),
+        (exceptions.Throttled(wait=9), 429, "throttled"),
+        (exceptions.MethodNotAllowed("PUT"), 405, "method_not_allowed"),
+        (exceptions.ParseError("Odd."), 400, "malformed"),
+        (DataError("integer out of range"), 400, "invalid"),
+        (OperationalError("could not connect, password=hunter2"), 503, "database_unavailable"),
+    ],
+)
+def test_each_kind_of_failure_has_its_problem(failure, status, code):
+    body = problem(answer(failure), status=status, code=code)
+    assert "secret" not in str(body)
+    assert "hunter2" not in str(body)
+
+
+def test_a_failure_of_a_field_points_to_it():
+    body = problem(answer(errors.Invalid("Too many days.", field="days")), status=400, code="invalid")
+    assert body["errors"] == [{"pointer": "#/days", "detail": "Too many days."}]
+
+
+def test_pointers_lead_into_nested_values_and_escape_names():
+    nested = exceptions.ValidationError({"rows": [{}, {"a/b~c": ["Bad."]}], "non_field_errors": ["Both."]})
+    body = problem(answer(nested), status=400, code="invalid")
+    assert {(error["pointer"], error["detail"]) for error in body["errors"]} == {
+        ("#/rows/1/a~1b~0c", "Bad."),
+        ("#", "Both."),
+    }
+
+
+def test_waiting_callers_are_told_for_how_long():
+    assert answer(exceptions.Throttled(wait=9)).headers["Retry-After"] == "9"
+    assert int(answer(errors.Unavailable("Away.")).headers["Retry-After"]) > 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_statement_that_takes_too_long_is_503_and_a_lock_that_is_held_too():
+    class Slow(Failing):
+        def get(self, request):
+            with transaction.atomic(), connection.cursor() as cursor:
+                cursor.execute("SET LOCAL statement_timeout = 20")
+                cursor.execute("SELECT pg_sleep(5)")
+
+    response = Slow.as_view()(APIRequestFactory().get("/"))
+    assert (response.status_code, response.data["code"]) == (503, "statement_timeout")
+    assert response.headers["Retry-After"]
+
+
+def test_a_fault_of_our_own_is_not_hidden():
+    with pytest.raises(ZeroDivisionError):
+        answer(ZeroDivisionError())
+
+
+@pytest.mark.django_db
+def test_an_unknown_address_below_api_is_a_problem_and_elsewhere_a_page():
+    problem(Caller().get("/api/v1/nothing/here"), status=404, code="not_found")
+    problem(Caller().get("/api/v2/fleets"), status=404, code="not_found")
+    problem(Caller().get("/api/v1/fleets/"), status=404, code="not_found")
+    assert Caller().get("/nothing").headers["Content-Type"].startswith("text/html")
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("roles")
+def test_a_method_that_no_view_declares_is_refused():
+    viewer = caller(role="admin")
+    answers = {viewer.raw(method, "fleets", "{}").status_code for method in ("POST", "PUT", "PATCH", "DELETE")}
+    assert answers == {403}
+
+
+def test_a_fault_of_our_own_tells_the_caller_nothing(caplog):
+    request = APIRequestFactory().get("/api/v1/fleets")
+    response = problems.server_error(request)
+    assert response.status_code == 500
+    assert response.headers["Content-Type"] == "application/problem+json"
+    with caplog.at_level(logging.ERROR):
+        assert problems.server_error(APIRequestFactory().get("/other")).headers["Content-Type"].startswith("text/html")

@@ -1,0 +1,148 @@
+"""Carries a claimed chunk out: prepares a batch, or works through its runs slice by slice. One failure ends one run."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from time import monotonic
+
+from billiard.exceptions import SoftTimeLimitExceeded
+from django.db import DatabaseError, transaction
+
+from registry import enrolment, errors
+from training import chunks, clock, conf, evaluating, heartbeat, policies, retraining, runs, snapshots
+from training.models import Batch, Chunk, TrainingRun
+from training.retraining import Work
+from training.runs import Outcome
+
+logger = logging.getLogger(__name__)
+ACTOR = "discovery"
+FIRST_SLICE = 2
+
+
+def carry_out(*, chunk_id: int, attempt: int, worker: str) -> None:
+    """Claim a chunk and carry it out; do nothing where there is nothing to claim, as for a message that came twice."""
+    claim = chunks.claim(chunk_id=chunk_id, attempt=attempt, worker=worker)
+    if claim is None:
+        logger.info("nothing to claim", extra={"chunk": chunk_id, "attempt": attempt})
+        return
+    chunk = Chunk.objects.select_related("batch__fleet", "batch__policy").get(pk=chunk_id)
+    with heartbeat.beating(claim) as pulse:
+        try:
+            _prepare(claim, chunk.batch) if chunk.kind == Chunk.Kind.PREPARE else _work(claim, pulse, chunk.batch)
+            chunks.done(claim)
+        except chunks.LeaseLost as error:
+            logger.warning("lost_lease", extra={"chunk": chunk_id, "worker": worker, "sentence": error.sentence})
+        except SystemExit:
+            # A shutdown charges no attempt: what is left is queued again for another worker.
+            chunks.release(claim)
+            raise
+    chunks.refresh(chunk.batch_id)
+
+
+def inline(batch: Batch, *, worker: str) -> None:
+    """Carry a whole batch of the queue `inline` out in this process; needs no worker and no broker."""
+    while tickets := chunks.take(limit=1, batch=batch):
+        carry_out(chunk_id=tickets[0].chunk_id, attempt=tickets[0].attempt, worker=worker)
+
+
+def _prepare(claim: chunks.Claim, batch: Batch) -> None:
+    """Read the source, register the entities that are new, and form the chunks of the batch."""
+    try:
+        snapshot = snapshots.ensure(batch)
+    except errors.PerennialError as error:
+        _fail_batch(claim, batch, error)
+        return
+    keys = snapshots.entities(snapshot)
+    at = clock.now()
+    with transaction.atomic():
+        chunks.lock(claim)
+        new = enrolment.enroll(fleet=batch.fleet, entity_keys=keys, actor=ACTOR, at=at)
+        runs.add(batch, policies.govern(batch.fleet, new, batch.policy), at=at)
+        chunks.form(batch)
+
+
+def _fail_batch(claim: chunks.Claim, batch: Batch, error: errors.PerennialError) -> None:
+    with transaction.atomic():
+        chunks.lock(claim)
+        runs.fail_open(batch, code=error.code, sentence=error.sentence, next_step=error.next_step, at=clock.now())
+        told = {"code": error.code, "sentence": error.sentence, "next_step": error.next_step}
+        Batch.objects.filter(pk=batch.pk).update(halted=True, **told)
+    logger.error("a batch could not be prepared", extra={"batch": str(batch.pk), **told})
+
+
+def _work(claim: chunks.Claim, pulse: heartbeat.Pulse, batch: Batch) -> None:
+    mine = chunks.runs_of(claim)
+    if not mine:
+        return
+    try:
+        snapshot = snapshots.ensure(batch)
+    except errors.PerennialError as error:
+        _fail(claim, mine, error)
+        return
+    for some in _slices(mine):
+        _carry(Work(claim=claim, pulse=pulse, snapshot=snapshot, runs=some))
+        chunks.refresh(batch.pk)
+
+
+def _slices(mine: Sequence[TrainingRun]) -> Iterator[Sequence[TrainingRun]]:
+    """Yield the runs in slices whose work takes about `commit_every_seconds`, reckoned from the slice before."""
+    budget, size, start = conf.current().commit_every_seconds, FIRST_SLICE, 0
+    while start < len(mine):
+        began, some = monotonic(), mine[start : start + size]
+        yield some
+        start += len(some)
+        each = max((monotonic() - began) / len(some), 1e-3)
+        size = max(1, min(4 * size, int(0.8 * budget / each)))
+
+
+def _carry(work: Work) -> None:
+    """Carry one slice out. Where something unforeseen ends it, each of its runs is tried alone, and told apart."""
+    page: Callable[[Work], list[Outcome]] = (
+        retraining.retrain if work.runs[0].kind == TrainingRun.Kind.RETRAIN else evaluating.evaluate
+    )
+    try:
+        page(work)
+    except (chunks.LeaseLost, DatabaseError):
+        raise
+    except Exception as error:
+        if len(work.runs) > 1 and not isinstance(error, SoftTimeLimitExceeded):
+            for run in work.runs:
+                _carry(Work(claim=work.claim, pulse=work.pulse, snapshot=work.snapshot, runs=[run]))
+            return
+        _close(work.claim, [_unforeseen(run, error) for run in work.runs])
+        if isinstance(error, SoftTimeLimitExceeded):
+            raise
+
+
+def _unforeseen(run: TrainingRun, error: Exception) -> Outcome:
+    """Return how a run ends that nobody foresaw, with what a person needs to look into it."""
+    state, code, next_step = TrainingRun.State.FAILED, "internal_error", "Report this with the run's log."
+    if isinstance(error, MemoryError):
+        code, next_step = "out_of_memory", "Shorten its look-back, or give the workers more memory."
+    elif isinstance(error, SoftTimeLimitExceeded):
+        state, code, next_step = TrainingRun.State.TIMED_OUT, "timed_out", "Shorten its look-back, or try a faster trainer."
+    elif isinstance(error, errors.PerennialError):
+        code, next_step = error.code, error.next_step
+    told = error.sentence if isinstance(error, errors.PerennialError) else f"{type(error).__name__}: {str(error)[:500]}"
+    logger.error("a run ended with %s", type(error).__name__, exc_info=error, extra={"run": str(run.pk)})
+    trace = "".join(traceback.format_exception(error))[-4000:]
+    return Outcome(run_id=run.pk, state=state, code=code, sentence=told, next_step=next_step, log=(("error", trace),))
+
+
+def _fail(claim: chunks.Claim, mine: Sequence[TrainingRun], error: errors.PerennialError) -> None:
+    ended = TrainingRun.State.FAILED
+    _close(
+        claim,
+        [
+            Outcome(run_id=run.pk, state=ended, code=error.code, sentence=error.sentence, next_step=error.next_step)
+            for run in mine
+        ],
+    )
+
+
+def _close(claim: chunks.Claim, outcomes: Sequence[Outcome]) -> None:
+    with transaction.atomic():
+        ours = runs.held(claim, [outcome.run_id for outcome in outcomes])
+        runs.close([outcome for outcome in outcomes if outcome.run_id in ours], at=clock.now())

@@ -1,0 +1,67 @@
+"""Defaults and limits of training, each with unit and reason; `current()` alone reads Django's settings."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConf:
+    """What a deployment may set, by environment as `PERENNIAL_TRAINING_<NAME>`."""
+
+    enabled: bool = True
+    """The switch of the installation: off means that no policy fires; runs asked for by people still run."""
+    lease_seconds: float = 60.0
+    """A worker that was silent for this long has lost its chunk."""
+    heartbeat_seconds: float = 15.0
+    """Between two heartbeats of a chunk: a quarter of the lease, so that three may be lost."""
+    dispatched_seconds: float = 120.0
+    """A message that nobody claimed for this long is published again; the queue may have lost it."""
+    dispatch_every_seconds: float = 1.0
+    """Between two ticks of the dispatcher; what a person waits for a run to begin."""
+    sweep_every_seconds: float = 15.0
+    """Between two sweeps for lost chunks and due slots; lease + sweep stay under the promised 90 s."""
+    max_losses: int = 3
+    """Workers that a run may take with it, alone in its chunk, before it is quarantined."""
+    commit_every_seconds: float = 5.0
+    """Longest work of a chunk between two commits; what a killed worker loses at most."""
+    chunk_runs: int = 20
+    """Most runs in one chunk, so that a batch spreads over workers."""
+    dispatch_at_once: int = 200
+    """Most chunks that one tick of the dispatcher publishes."""
+    worker_silent_seconds: float = 60.0
+    """A worker not seen for this long counts as gone."""
+    minimum_points_forecast: int = 30
+    """Fewer observations are refused: no season and no window can be scored honestly."""
+    recommended_points_forecast: int = 90
+    """Fewer observations warn."""
+    minimum_rows_regression: int = 100
+    """Fewer rows are refused: the holdout would have fewer than 20."""
+    recommended_rows_regression: int = 1000
+    """Fewer rows warn."""
+    look_back_days_sensors: int = 7
+    """Look-back of a series finer than daily, when its policy says nothing."""
+    look_back_days_daily: int = 3 * 365
+    """Look-back of a series of daily or coarser frequency, when its policy says nothing: three yearly seasons."""
+    look_back_days_min: int = 1
+    look_back_days_max: int = 3660
+    """Longest look-back that may be asked for, about ten years."""
+    snapshot_days: int = 14
+    """Life of a snapshot that no kept version cites."""
+    source_max_bytes: int = 2 * 1024**3
+    """A larger source file is refused before it is read."""
+    retrain_at: str = "18:30"
+    """Local time of the daily retraining that a new policy gets."""
+    time_zone: str = "UTC"
+    """Zone of a policy that names none."""
+    cron_catch_up_days: int = 7
+    """A slot older than this is never caught up, whatever the misfire policy says."""
+    wait_seconds: float = 60.0
+    """Longest that an API call waits for a run when asked not to return at once."""
+    cores: int = 1
+    """Threads that one fit may use; workers already use one process for each core."""
+
+
+def current() -> TrainingConf:
+    """Return the values in force."""
+    from django.conf import settings
+
+    return TrainingConf(**settings.PERENNIAL_TRAINING)

@@ -1,0 +1,261 @@
+"""From rows to series: panel, validation, chronological split. Pure; the one place where local time is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+
+from training.normal_form import RESERVED, normalise
+from training.policy_terms import Expectations
+from training.trainers.base import Floats, Grid, Points, Refused, Series
+
+__all__ = ["Split", "Validation", "Window", "future", "look_back", "normalise", "panel", "since", "split", "validate"]
+
+MOST_WINDOWS = 3
+SEASONS_TO_TRAIN_ON = 2
+HORIZONS_TO_TRAIN_ON = 2
+TEST_SHARE = 5  # one fifth of the rows: 80/20
+# Clocks of sources and a date that has begun elsewhere are no future.
+FUTURE_TOLERANCE = {True: timedelta(days=1), False: timedelta(minutes=5)}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Window:
+    """A stretch to be forecast: what was known at the cutoff, the stamps to predict, and what came true."""
+
+    cutoff: np.datetime64
+    """Last stamp that may be known; an instant, or a date."""
+    observed: Series
+    at: Points
+    """Observed stamps only; an absent stamp is not scored."""
+    actual: Floats
+    expected: int
+    """Stamps that the calendar has in this window."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Split:
+    """The train part and the windows behind it, in order of time."""
+
+    train: Series
+    windows: tuple[Window, ...]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Validation:
+    """What validation found; `series` has the usable rows, on which split and fit are to be called."""
+
+    series: Series
+    refused: Refused | None = None
+    warnings: tuple[str, ...] = ()
+    completeness: float = 0.0
+    """Usable rows over the stamps of the calendar (forecast) or over all rows (regression), 0 to 1."""
+    dropped: int = 0
+    """Rows without a finite target, or of a regression without finite features."""
+
+
+def panel(frame: pd.DataFrame, grid: Grid) -> dict[str, Series]:
+    """Return the series of each entity from the normal form."""
+    names = tuple(name for name in frame.columns if name not in RESERVED)
+    return {str(key): _series(str(key), rows, names, grid) for key, rows in frame.groupby("entity", sort=True)}
+
+
+def _series(key: str, rows: pd.DataFrame, names: tuple[str, ...], grid: Grid) -> Series:
+    instants = rows["time"].to_numpy(dtype="datetime64[us]")
+    return Series(
+        entity=key,
+        instants=instants,
+        times=grid.local(instants),
+        target=rows["y"].to_numpy(dtype=np.float64),
+        features=rows[list(names)].to_numpy(dtype=np.float64).reshape(len(rows), len(names)),
+        feature_names=names,
+    )
+
+
+def look_back(frame: pd.DataFrame, days: float) -> pd.DataFrame:
+    """Return the rows of the last `days` days up to the newest stamp of the whole normal form."""
+    if frame.empty:
+        return frame
+    recent: pd.DataFrame = frame.loc[frame["time"] > frame["time"].max() - pd.Timedelta(days=days)]
+    return recent.reset_index(drop=True)
+
+
+def validate(
+    series: Series,
+    *,
+    expectations: Expectations,
+    grid: Grid,
+    minimum: int,
+    recommended: int,
+    now: datetime,
+) -> Validation:
+    """Judge one series before anything is fitted.
+
+    `minimum` and `recommended` count usable observations and hold where the expectations say nothing. Refusals, in
+    order: empty, duplicate_stamps, future_stamps, off_grid, no_finite_target, too_many_missing, too_few_points,
+    too_many_gaps, constant_target.
+    """
+    usable = _usable(series, grid)
+    kept = series.select(usable)
+    completeness = _completeness(series, kept, grid)
+    refused = (
+        _stamps_refused(series, grid, now)
+        or _values_refused(series, kept, expectations, grid)
+        or _amount_refused(kept, completeness, expectations, grid, minimum)
+    )
+    return Validation(
+        series=kept,
+        refused=refused,
+        warnings=() if refused else tuple(_warnings(series, kept, expectations, grid, recommended)),
+        completeness=completeness,
+        dropped=len(series) - len(kept),
+    )
+
+
+def _usable(series: Series, grid: Grid) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    usable = np.isfinite(series.target)
+    return usable & np.isfinite(series.features).all(axis=1) if grid.kind == "regression" else usable
+
+
+def _completeness(series: Series, kept: Series, grid: Grid) -> float:
+    if not len(series):
+        return 0.0
+    whole = len(series) if grid.kind == "regression" else grid.count(series.instants[0], series.instants[-1])
+    return min(1.0, len(kept) / max(1, whole))
+
+
+def _stamps_refused(series: Series, grid: Grid, now: datetime) -> Refused | None:
+    if not len(series):
+        return _refuse("empty", f"{series.entity} has no rows.", "Check the look-back and the entity's key.")
+    again = series.instants[1:][np.diff(series.instants) == np.timedelta64(0, "us")]
+    if len(again):
+        sentence = f"{series.entity} has {len(again)} repeated stamps, the first at {again[0]}."
+        return _refuse("duplicate_stamps", sentence, "Remove them, or set the source's duplicates rule.")
+    latest = pd.Timestamp(now).tz_convert("UTC").tz_localize(None) + FUTURE_TOLERANCE[grid.dated]
+    if pd.Timestamp(series.instants[-1]) > latest:
+        sentence = f"{series.entity} has a stamp in the future, {series.instants[-1]}."
+        return _refuse("future_stamps", sentence, "Correct the stamp, or the zone of the source.")
+    if grid.kind == "forecast" and not (on := grid.aligned(series.instants)).all():
+        sentence = f"{series.entity} has {int((~on).sum())} stamps off the calendar {grid.frequency}"
+        sentence += f" that begins at {series.instants[0]}, the first at {series.instants[~on][0]}."
+        return _refuse("off_grid", sentence, "Correct the stamps or the fleet's frequency, such as W-MON for Mondays.")
+    return None
+
+
+def _values_refused(series: Series, kept: Series, expectations: Expectations, grid: Grid) -> Refused | None:
+    finite = np.isfinite(series.target)
+    if not finite.any():
+        sentence = f"None of the {len(series)} targets of {series.entity} is a finite number."
+        return _refuse("no_finite_target", sentence, "Check the target column of the source.")
+    missing, limit = 1 - len(kept) / len(series), expectations.maximum_missing_ratio
+    if missing > limit:
+        where = "target" if (~finite).mean() > limit or grid.kind == "forecast" else _worst_feature(series)
+        sentence = (
+            f"{missing:.1%} of the rows of {series.entity} lack a finite value (mostly {where}), limit {limit:.1%}."
+        )
+        return _refuse("too_many_missing", sentence, "Repair the column, or raise the policy's maximum_missing_ratio.")
+    return None
+
+
+def _worst_feature(series: Series) -> str:
+    return series.feature_names[int(np.argmin(np.isfinite(series.features).mean(axis=0)))]
+
+
+def _amount_refused(
+    kept: Series, completeness: float, expectations: Expectations, grid: Grid, minimum: int
+) -> Refused | None:
+    least = minimum if expectations.minimum is None else expectations.minimum
+    if len(kept) < least:
+        sentence = f"{kept.entity} has {len(kept)} usable observations, at least {least} are needed."
+        return _refuse("too_few_points", sentence, "Wait for more observations, or lengthen the look-back.")
+    if grid.kind == "forecast" and 1 - completeness > expectations.maximum_gap_ratio:
+        sentence = f"{1 - completeness:.1%} of the stamps of {kept.entity} are absent,"
+        sentence += f" limit {expectations.maximum_gap_ratio:.1%}."
+        return _refuse("too_many_gaps", sentence, "Fill them by the source's gaps rule, or correct the frequency.")
+    if not expectations.allow_constant and np.ptp(kept.target) == 0:
+        sentence = f"The target of {kept.entity} is always {kept.target[0]:g}."
+        return _refuse("constant_target", sentence, "Check the source, or allow constant targets in the policy.")
+    return None
+
+
+def _warnings(series: Series, kept: Series, expectations: Expectations, grid: Grid, recommended: int) -> list[str]:
+    wished = recommended if expectations.recommended is None else expectations.recommended
+    found = []
+    if len(kept) < wished:
+        found.append(f"{len(kept)} usable observations, {wished} are recommended.")
+    if len(kept) < len(series):
+        found.append(f"{len(series) - len(kept)} rows without a finite value were left out.")
+    if np.ptp(kept.target) == 0:
+        found.append(f"The target is always {kept.target[0]:g}.")
+    if grid.kind == "forecast" and kept.feature_names:
+        found.append(f"Forecasts do not use features yet: {', '.join(kept.feature_names)}.")
+    return found
+
+
+def _refuse(code: str, sentence: str, next_step: str) -> Refused:
+    return Refused(code=code, sentence=sentence, next_step=next_step)
+
+
+def split(series: Series, grid: Grid, *, most_windows: int = MOST_WINDOWS) -> Split | Refused:
+    """Cut a validated series in order of time.
+
+    Forecast: the largest number of windows of `horizon` calendar steps at the end (at most `most_windows`) that leaves
+    max(2 seasons, 2 horizons) observations to train on; an absent stamp is not scored, and a window without any is
+    left out. Regression: the last fifth of the rows, one window. Else refused, `series_too_short`.
+    """
+    return _last_fifth(series) if grid.kind == "regression" else _windows(series, grid, most_windows)
+
+
+def _last_fifth(series: Series) -> Split | Refused:
+    count = len(series) // TEST_SHARE
+    if not count:
+        return _too_short(series, TEST_SHARE)
+    train = series.head(len(series) - count)
+    test = series.slice(len(train), None)
+    window = Window(cutoff=train.instants[-1], observed=train, at=test.points(), actual=test.target, expected=len(test))
+    return Split(train=train, windows=(window,))
+
+
+def _windows(series: Series, grid: Grid, most: int) -> Split | Refused:
+    needed = max(SEASONS_TO_TRAIN_ON * grid.season_length, HORIZONS_TO_TRAIN_ON * grid.horizon)
+    bare = series.without_features()
+    for count in range(most, 0, -1) if len(series) else ():
+        last = series.instants[-1:]
+        edges = [grid.shift(last, -back * grid.horizon)[0] for back in range(count, -1, -1)]
+        train = bare.until(edges[0])
+        if len(train) >= needed:
+            windows = (_window(bare, start, stop, grid.horizon) for start, stop in pairwise(edges))
+            return Split(train=train, windows=tuple(window for window in windows if len(window.at)))
+    return _too_short(series, needed + grid.horizon)
+
+
+def _window(series: Series, cutoff: np.datetime64, end: np.datetime64, expected: int) -> Window:
+    observed = series.until(cutoff)
+    ahead = series.until(end).slice(len(observed), None)
+    return Window(cutoff=cutoff, observed=observed, at=ahead.points(), actual=ahead.target, expected=expected)
+
+
+def _too_short(series: Series, needed: int) -> Refused:
+    sentence = f"{series.entity} has {len(series)} observations; to train and to score it takes {needed}."
+    return _refuse("series_too_short", sentence, "Wait for more observations, or lengthen the look-back.")
+
+
+def future(series: Series, grid: Grid) -> Points:
+    """Return the next `horizon` stamps after the last observation, without features."""
+    instants = grid.after(series.instants[-1], grid.horizon)
+    return Points(instants=instants, times=grid.local(instants), features=np.empty((grid.horizon, 0)))
+
+
+def since(series: Series, grid: Grid, fit_end: np.datetime64) -> Window | None:
+    """Return what came after a champion was fitted, as one window; None for fewer than `horizon` rows."""
+    bare = series if grid.kind == "regression" else series.without_features()
+    observed = bare.until(fit_end)
+    ahead = bare.slice(len(observed), None)
+    if not len(observed) or len(ahead) < grid.horizon:
+        return None
+    expected = len(ahead) if grid.kind == "regression" else grid.count(fit_end, ahead.instants[-1]) - 1
+    return Window(cutoff=fit_end, observed=observed, at=ahead.points(), actual=ahead.target, expected=expected)

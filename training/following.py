@@ -1,0 +1,114 @@
+"""Owns how a batch is followed on a terminal: the bar while it goes on, the wait for its end, the table of its runs."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from django.db import connection
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from registry import terminal
+from training import results, runs, workers
+from training.models import Batch, TrainingRun
+
+POLL_SECONDS = 0.25
+# A worker that restarts is away for a few seconds; one that is gone for longer will not end this batch.
+UNSERVED_SECONDS = 60.0
+
+
+@contextmanager
+def progress(batch: Batch, *, console: Console | None) -> Iterator[None]:
+    """Draw a bar while the body runs; without a console nobody watches and nothing is drawn."""
+    if console is None:
+        yield
+        return
+    ended = threading.Event()
+    drawer = threading.Thread(target=_draw, args=(console, batch, ended), daemon=True)
+    drawer.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        drawer.join(timeout=5)
+
+
+def wait(batch: Batch) -> None:
+    """Return when the batch has ended. Raises Failed where no worker is left to end it, or on Ctrl-C."""
+    served_at = time.monotonic()
+    try:
+        while runs.progress(_fresh(batch)).state != Batch.State.DONE:
+            time.sleep(POLL_SECONDS)
+            if not workers.unserved(["control", batch.queue]):
+                served_at = time.monotonic()
+            elif time.monotonic() - served_at > UNSERVED_SECONDS:
+                raise terminal.Failed(f"No worker serves the queue {batch.queue} any more. Start one: `manage.py up`.")
+    except KeyboardInterrupt:
+        raise terminal.Failed(f"Batch {batch.pk} goes on without this command. Follow it: manage.py status") from None
+
+
+def _fresh(batch: Batch) -> Batch:
+    batch.refresh_from_db(fields=["state"])
+    return batch
+
+
+def _draw(console: Console, batch: Batch, ended: threading.Event) -> None:
+    words, bar_of = TextColumn("{task.description}"), BarColumn(bar_width=30)
+    columns = (SpinnerColumn(), words, bar_of, MofNCompleteColumn(), TimeElapsedColumn())
+    try:
+        with Progress(*columns, console=console, transient=True) as bar:
+            task = bar.add_task("reading the source", total=None)
+            while not ended.wait(POLL_SECONDS):
+                _advance(bar, task, batch)
+    finally:
+        connection.close()
+
+
+def _advance(bar: Progress, task: TaskID, batch: Batch) -> None:
+    seen = runs.progress(batch)
+    if seen.expected:
+        open_runs = sum(seen.counts.get(state, 0) for state in TrainingRun.OPEN)
+        running = seen.counts.get(TrainingRun.State.RUNNING, 0)
+        words = f"{running} running" if running else "waiting for a worker" if open_runs else "finishing"
+        bar.update(task, description=words, total=seen.expected, completed=seen.expected - open_runs)
+
+
+@contextmanager
+def quiet(verbosity: int) -> Iterator[None]:
+    """Keep log lines of the runs out of the table, unless they are asked for; they stand in each run's own log."""
+    handlers = logging.getLogger().handlers if verbosity < 2 else []
+    before = [handler.level for handler in handlers]
+    for handler in handlers:
+        handler.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for handler, level in zip(handlers, before, strict=True):
+            handler.setLevel(level)
+
+
+def table(title: str, rows: Sequence[results.Row]) -> Table:
+    """Return the table of a batch's runs."""
+    columns = ["entity", "version>", "MAE>", "relative MAE>", "verdict", "reason", "seconds>"]
+    cells = [(row.entity, row.version, *_measured(row), row.verdict, row.reason, _seconds(row)) for row in rows]
+    return terminal.table(f"{title}: {summary(rows)}", columns, cells)
+
+
+def summary(rows: Sequence[results.Row]) -> str:
+    """Return the count of each verdict in words."""
+    counts = Counter(row.verdict for row in rows)
+    return ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items())) or "no runs"
+
+
+def _measured(row: results.Row) -> tuple[str | None, str | None]:
+    return terminal.number(row.mae), terminal.number(row.relative_mae, 3)
+
+
+def _seconds(row: results.Row) -> str | None:
+    return None if row.seconds is None else f"{row.seconds:.1f}"

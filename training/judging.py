@@ -1,0 +1,185 @@
+"""Holds each candidate against its incumbent and seasonal naive, on the same windows, and lets the gate decide.
+
+The incumbent never saw the windows: its stored forecaster where it was fitted before them, else a twin of its recipe.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from registry import errors
+from registry.models import ModelVersion
+from registry.reports import Check, GateReport, Verdict
+from training import candidates, dataset, evaluation, forecasting, gate
+from training.candidates import Candidate, Field
+from training.evaluation import Scored
+from training.trainers.base import Fitted, Forecaster, Refused
+
+logger = logging.getLogger(__name__)
+STORED, TWIN, SAME_RECIPE, NONE = "stored", "twin", "same_recipe", "none"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Judged:
+    """A case that is decided: what is to be registered, and what the gate said of it."""
+
+    field: Field
+    candidate: Candidate
+    report: GateReport
+    champion: ModelVersion | None
+    stored: Forecaster | None
+    """The champion's stored forecaster, where its bytes are sound."""
+    cause: str = "gate"
+    """`floor` where seasonal naive became the first version because nothing beat it."""
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Incumbent:
+    """How the champion of one case is scored."""
+
+    champion: ModelVersion | None = None
+    stored: Forecaster | None = None
+    how: str = NONE
+    scored: Scored | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def judge(fields: Sequence[Field]) -> list[Judged]:
+    """Decide every case."""
+    incumbents = _twins(fields, [_incumbent(field) for field in fields])
+    return [_decide(field, incumbent) for field, incumbent in zip(fields, incumbents, strict=True)]
+
+
+def _incumbent(field: Field) -> _Incumbent:
+    """Load the champion, and score its stored forecaster where it has not seen the windows."""
+    champion = field.case.run.registered_model.champion
+    if champion is None:
+        return _Incumbent()
+    stored, warnings = _load(champion)
+    if stored is not None and _unseen(champion, field):
+        scored = evaluation.predict_windows(stored, field.case.split.windows)
+        return _Incumbent(champion=champion, stored=stored, how=STORED, scored=scored)
+    how = SAME_RECIPE if _same_recipe(champion, field.picked) else TWIN
+    return _Incumbent(champion=champion, stored=stored, how=how, warnings=warnings)
+
+
+def _load(champion: ModelVersion) -> tuple[Forecaster | None, tuple[str, ...]]:
+    try:
+        return forecasting.load(champion), ()
+    except errors.PerennialError as error:
+        # A damaged champion must not block the retraining that replaces it: its recipe stands in the row.
+        logger.warning("the champion cannot be loaded", extra={"version": str(champion.pk), "code": error.code})
+        return None, (f"The champion cannot be loaded, its recipe is scored instead: {error.sentence}",)
+
+
+def _unseen(champion: ModelVersion, field: Field) -> bool:
+    if champion.fit_end is None:
+        return False
+    fit_end = np.datetime64(champion.fit_end.replace(tzinfo=None), "us")
+    return bool(fit_end <= field.case.split.windows[0].cutoff)
+
+
+def _same_recipe(champion: ModelVersion, picked: Candidate) -> bool:
+    return champion.trainer == picked.trainer and _plain(champion.params) == _plain(picked.fitted.params)
+
+
+def _plain(params: Any) -> dict[str, Any]:
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in dict(params).items()}
+
+
+def _twins(fields: Sequence[Field], incumbents: Sequence[_Incumbent]) -> list[_Incumbent]:
+    """Fit the recipes of the champions that have seen the windows, on the train part that the candidate had."""
+    wanted = [place for place, incumbent in enumerate(incumbents) if incumbent.how == TWIN]
+    fits = candidates.fit_all([_order(fields[place], incumbents[place]) for place in wanted])
+    done = list(incumbents)
+    for place, fit in zip(wanted, fits, strict=True):
+        done[place] = _with_twin(fields[place], incumbents[place], fit)
+    return done
+
+
+def _order(field: Field, incumbent: _Incumbent) -> candidates.Order:
+    champion, case = incumbent.champion, field.case
+    assert champion is not None  # A twin is of a champion.
+    return champion.trainer, case.split.train, champion.params, champion.seed, case.grid
+
+
+def _with_twin(field: Field, incumbent: _Incumbent, fit: Fitted | Refused) -> _Incumbent:
+    if isinstance(fit, Refused):
+        # Without a twin there is nothing fair to compare with: the floor decides, and the report says so.
+        told = f"The champion's recipe could not be fitted again: {fit.sentence}"
+        return _Incumbent(champion=incumbent.champion, stored=incumbent.stored, warnings=(*incumbent.warnings, told))
+    scored = evaluation.predict_windows(fit.forecaster, field.case.split.windows)
+    return _Incumbent(
+        champion=incumbent.champion, stored=incumbent.stored, how=TWIN, scored=scored, warnings=incumbent.warnings
+    )
+
+
+def _decide(field: Field, incumbent: _Incumbent) -> Judged:
+    report = _report(field, field.picked, incumbent)
+    warnings = (*field.case.warnings, *field.warnings, *incumbent.warnings)
+    if report.verdict is Verdict.FAILED and incumbent.champion is None and field.picked is not field.naive:
+        return _floor(field, report, incumbent, warnings)
+    return Judged(
+        field=field, candidate=field.picked, report=report, champion=incumbent.champion, stored=incumbent.stored,
+        cause=_cause(field, report, incumbent), warnings=warnings,
+    )  # fmt: skip
+
+
+def _cause(field: Field, report: GateReport, incumbent: _Incumbent) -> str:
+    first_naive = incumbent.champion is None and field.picked is field.naive
+    return "floor" if first_naive and report.verdict is Verdict.PASSED else "gate"
+
+
+def _floor(field: Field, refused: GateReport, incumbent: _Incumbent, warnings: tuple[str, ...]) -> Judged:
+    """Let seasonal naive serve where the picked recipe failed and nothing serves yet; both stand in the report."""
+    report = _report(field, field.naive, incumbent)
+    told = Check(rule="picked", outcome="warned", sentence=f"{field.picked.trainer} was refused: {refused.reason}")
+    report = GateReport(
+        verdict=report.verdict,
+        reason=f"{field.picked.trainer} was refused ({refused.reason.rstrip('.')}); {report.reason[0].lower()}{report.reason[1:]}"
+        if report.verdict is Verdict.PASSED
+        else report.reason,
+        checks=(told, *report.checks),
+        incumbent=report.incumbent,
+        snapshot=report.snapshot,
+    )
+    return Judged(
+        field=field, candidate=field.naive, report=report, champion=None, stored=None, cause="floor", warnings=warnings
+    )
+
+
+def _report(field: Field, candidate: Candidate, incumbent: _Incumbent) -> GateReport:
+    case, windows = field.case, field.case.split.windows
+    champion = None if incumbent.stored is None else evaluation.predict_windows(incumbent.stored, windows)
+    comparison = evaluation.compare(
+        candidate=candidate.test,
+        naive=field.naive.test,
+        naive_candidate=candidate is field.naive,
+        incumbent=incumbent.scored,
+        how=incumbent.how,
+        champion=champion,
+        realised=_realised(field, incumbent),
+    )
+    version = incumbent.champion
+    return gate.decide(
+        comparison,
+        case.policy.gate_limits,
+        incumbent_version=str(version.pk) if version else "",
+        snapshot=case.snapshot.digest,
+    )
+
+
+def _realised(field: Field, incumbent: _Incumbent) -> Scored | None:
+    """Return the stored champion's forecasts of what came after it was fitted, against what came true."""
+    champion = incumbent.champion
+    if incumbent.stored is None or champion is None or champion.fit_end is None or incumbent.how != SAME_RECIPE:
+        return None
+    fit_end = np.datetime64(champion.fit_end.replace(tzinfo=None), "us")
+    window = dataset.since(field.case.series, field.case.grid, fit_end)
+    return None if window is None else evaluation.predict_windows(incumbent.stored, [window])

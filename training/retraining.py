@@ -1,0 +1,182 @@
+"""Retraining as one page: what a worker does with the runs it has claimed. Takes a list, returns one outcome for each.
+
+Bytes first, row second, pointer last: a crash leaves an orphaned file or an unplaced version, never a pointer to nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from time import monotonic
+
+from django.db import transaction
+
+from registry import lifecycle
+from registry.reports import Verdict
+from training import candidates, cases, chunks, clock, judging, packing, publishing, runs
+from training.heartbeat import Pulse
+from training.models import RetrainingPolicy, Snapshot, TrainingRun
+from training.packing import Sealed
+from training.policy_terms import RunDetails
+from training.runs import Outcome
+
+logger = logging.getLogger(__name__)
+ACTOR = "retraining"
+State, Action = TrainingRun.State, RetrainingPolicy.Action
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Work:
+    """A slice of a claimed chunk: the runs to carry out together, and the signs of life they give."""
+
+    claim: chunks.Claim
+    pulse: Pulse
+    snapshot: Snapshot
+    runs: Sequence[TrainingRun]
+
+    def step(self, phase: str, percent: int) -> None:
+        """Show the phase of all runs of the slice. Raises LeaseLost where another worker may have them."""
+        self.pulse.check()
+        runs.note_phase(self.claim, [run.pk for run in self.runs], phase=phase, percent=percent)
+
+
+def retrain(work: Work) -> list[Outcome]:
+    """Carry the runs of one slice out and commit them together; return how each ended. Raises LeaseLost."""
+    began = monotonic()
+    work.step("reading", 5)
+    ready, refused = cases.load(work.runs, work.snapshot, now=clock.now())
+    work.step("fitting", 20)
+    fields, unfit = candidates.line_up(ready)
+    work.step("comparing", 60)
+    judged = judging.judge(fields)
+    work.step("packing", 80)
+    sealed = packing.seal(judged, at=clock.now())
+    sound = [each for each in sealed if packing.refusal_of(each) is None]
+    outcomes = [
+        *(_refused(refusal) for refusal in refused),
+        *(_refused(_unfit(case, reason)) for case, reason in unfit),
+        *(_refused(_unfit(each.judged.field.case, reason)) for each in sealed if (reason := packing.refusal_of(each))),
+    ]
+    work.step("committing", 95)
+    seconds = (monotonic() - began) / len(work.runs)
+    return _commit(work, sound, outcomes, seconds=seconds)
+
+
+def _unfit(case: cases.Case, reason: cases.Refused) -> cases.Refusal:
+    return cases.Refusal(run=case.run, refused=reason, details=_details(case))
+
+
+def _refused(refusal: cases.Refusal) -> Outcome:
+    reason = refusal.refused
+    return Outcome(
+        run_id=refusal.run.pk, state=State.FAILED, code=reason.code, sentence=reason.sentence, next_step=reason.next_step,
+        details=refusal.details, log=(("error", reason.sentence),),
+    )  # fmt: skip
+
+
+def _commit(work: Work, sealed: Sequence[Sealed], refused: Sequence[Outcome], *, seconds: float) -> list[Outcome]:
+    """Write versions, pointers, forecasts and run rows in one transaction, for the runs that are still ours."""
+    stored = {each.judged.field.case.run.pk: _store(each) for each in sealed}
+    at = clock.now()
+    with transaction.atomic():
+        ours = runs.held(work.claim, [run.pk for run in work.runs])
+        kept = [each for each in sealed if each.judged.field.case.run.pk in ours]
+        registrations = [packing.registration(each, stored[each.judged.field.case.run.pk]) for each in kept]
+        lifecycle.register(registrations, actor=ACTOR, cause="retrain", at=at)
+        publishing.publish([row for each in kept if (row := packing.forecast(each, at=at))])
+        outcomes = [*_place(kept, at=at), *(outcome for outcome in refused if outcome.run_id in ours)]
+        outcomes = [replace(each, details=replace(each.details, seconds=round(seconds, 3))) for each in outcomes]
+        runs.close(outcomes, at=at)
+    _tell(outcomes)
+    return outcomes
+
+
+def _store(sealed: Sealed) -> lifecycle.Stored:
+    return lifecycle.store_artifacts([sealed.content], format=sealed.format)[0]
+
+
+def _place(kept: Sequence[Sealed], *, at: datetime) -> list[Outcome]:
+    """Move the pointers as verdict and policy say. A candidate that was overtaken stays registered, unplaced."""
+    groups: dict[str, list[Sealed]] = {"promote": [], "nominate": [], "reject": [], "register": []}
+    for each in kept:
+        groups[_fate(each)].append(each)
+    overtaken = _moved(groups["promote"], lifecycle.promote, at=at) | _moved(groups["nominate"], lifecycle.nominate, at=at)
+    _moved(groups["reject"], lifecycle.reject, at=at)
+    stay = [*groups["nominate"], *groups["reject"], *groups["register"]]
+    publishing.publish([row for each in stay if (row := packing.refreshed(each.judged, at=at))])
+    return [_ended(each, fate, overtaken) for fate, members in groups.items() for each in members]
+
+
+def _fate(sealed: Sealed) -> str:
+    """Return what follows from verdict and policy: promote, nominate, reject, or register only."""
+    policy, verdict = sealed.judged.field.case.policy, sealed.judged.report.verdict
+    if verdict is Verdict.FAILED:
+        return "reject"
+    if policy.action == Action.REGISTER:
+        return "register"
+    automatic = policy.action == Action.PROMOTE and policy.promote_mode == RetrainingPolicy.PromoteMode.AUTOMATIC
+    return "promote" if automatic and verdict is Verdict.PASSED else "nominate"
+
+
+def _moved(members: Sequence[Sealed], move: Callable[..., lifecycle.Placed | None], *, at: datetime) -> set[object]:
+    """Move one pointer for each member; return the ids of the versions that were overtaken."""
+    overtaken: set[object] = set()
+    for cause in sorted({each.judged.cause for each in members}):
+        moves = [_move(each, nominates=move is lifecycle.nominate) for each in members if each.judged.cause == cause]
+        placed = move(moves, actor=ACTOR, cause=cause, at=at)
+        overtaken |= set(placed.overtaken) if placed else set()
+    return overtaken
+
+
+def _move(sealed: Sealed, *, nominates: bool) -> lifecycle.Move:
+    run, judged = sealed.judged.field.case.run, sealed.judged
+    champion = judged.champion.pk if judged.champion else None
+    return lifecycle.Move(
+        registered_model_id=run.registered_model_id,
+        version_id=run.pk,
+        expected_id=run.registered_model.challenger_id if nominates else champion,
+        report=judged.report,
+        reason=judged.report.reason,
+    )
+
+
+def _ended(sealed: Sealed, fate: str, overtaken: set[object]) -> Outcome:
+    case, report = sealed.judged.field.case, sealed.judged.report
+    late = case.run.pk in overtaken
+    code = "overtaken" if late else {"reject": "not_better", "nominate": "held"}.get(fate, "")
+    sentence = "The pointer moved while this run was going on." if late else report.reason
+    return Outcome(
+        run_id=case.run.pk,
+        state=State.SUPERSEDED if late else State.SUCCEEDED,
+        code=code,
+        sentence=sentence,
+        next_step="Retrain it again, or promote the version by hand." if late else "",
+        verdict=report.verdict.value,
+        report=report,
+        version_id=case.run.pk,
+        details=_details(case, sealed),
+        log=(*(("warning", text) for text in sealed.judged.warnings), ("info", f"{fate}: {report.reason}")),
+    )
+
+
+def _details(case: cases.Case, sealed: Sealed | None = None) -> RunDetails:
+    return RunDetails(
+        days=case.days,
+        rows=len(case.series),
+        train_rows=len(case.split.train),
+        test_rows=sum(len(window.at) for window in case.split.windows),
+        features=case.series.feature_names,
+        trainer=sealed.judged.candidate.trainer if sealed else "",
+        params=dict(sealed.fitted.params) if sealed else {},
+        metrics=dict(sealed.scorecard.metrics) if sealed else {},
+        warnings=sealed.judged.warnings if sealed else case.warnings,
+    )
+
+
+def _tell(outcomes: Sequence[Outcome]) -> None:
+    for each in outcomes:
+        level = logging.ERROR if each.state == State.FAILED else logging.INFO
+        told = {"run": str(each.run_id), "state": each.state, "verdict": each.verdict, "code": each.code}
+        logger.log(level, "run ended: %s", each.sentence, extra=told)

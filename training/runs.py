@@ -1,0 +1,280 @@
+"""The state machine of runs: asked for by writing a row, claimed and closed by conditional updates. Enqueues nothing."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.db.models import Case, CharField, Value, When
+
+from registry import errors
+from registry.models import Fleet, RegisteredModel
+from registry.reports import GateReport
+from training import chunks, policies
+from training.models import Batch, RetrainingPolicy, RunLog, TrainingRun
+from training.policy_terms import Reason, RunDetails
+
+State = TrainingRun.State
+INLINE = "inline"
+
+
+class EntityUnknown(errors.NotFound):
+    """The fleet has no registered model for this entity."""
+
+    code = "entity_unknown"
+    next_step = "Retrain the whole fleet once: its first reading registers every entity of the source."
+
+
+class RunUnknown(errors.NotFound):
+    """No run has this id."""
+
+    code = "run_unknown"
+
+
+class RunEnded(errors.Conflict):
+    """A terminal state never changes."""
+
+    code = "run_ended"
+    next_step = "Start a new run."
+
+
+class RunOpen(errors.Conflict):
+    """An open run cannot be deleted."""
+
+    code = "run_open"
+    next_step = "Cancel it first."
+
+
+class RunKept(errors.Conflict):
+    """The run is the record of how a version came to be."""
+
+    code = "run_kept"
+    next_step = "It goes with its version, by retention."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How one run ends: a terminal state, and for anything but success a code, a sentence and a next step."""
+
+    run_id: UUID
+    state: str
+    code: str = ""
+    sentence: str = ""
+    next_step: str = ""
+    verdict: str = ""
+    report: GateReport | None = None
+    version_id: UUID | None = None
+    details: RunDetails = field(default_factory=RunDetails)
+    log: tuple[tuple[str, str], ...] = ()
+    """Lines (level, message) for the run's log."""
+
+
+def request(
+    *,
+    fleet: Fleet,
+    entities: Sequence[str] | None,
+    reason: Reason,
+    at: datetime,
+    kind: str = TrainingRun.Kind.RETRAIN,
+    queue: str = "interactive",
+    look_back_days: int | None = None,
+    policy: RetrainingPolicy | None = None,
+    slot: datetime | None = None,
+) -> Batch:
+    """Write a batch with a run for each model, and return it; `entities` None means all that the policies govern.
+
+    A model with an open run gets a row of its own, at once `skipped` and naming that run, which takes up the reason.
+    Raises EntityUnknown, PolicyMissing, SourcesDiffer.
+    """
+    models = _models(fleet, entities)
+    governed = policies.govern(fleet, models, policy)
+    discovers = entities is None and kind == TrainingRun.Kind.RETRAIN
+    with transaction.atomic():
+        batch = Batch.objects.create(
+            fleet=fleet, policy=policy, slot=slot, kind=kind, queue=queue, reason=reason, requested_at=at,
+            look_back_days=look_back_days, discovers=discovers,
+        )  # fmt: skip
+        add(batch, governed, at=at)
+        chunks.open_batch(batch)
+    return batch
+
+
+def _models(fleet: Fleet, entities: Sequence[str] | None) -> list[RegisteredModel]:
+    found = RegisteredModel.objects.filter(fleet=fleet).exclude(state=RegisteredModel.State.RETIRED).order_by("id")
+    if entities is None:
+        return list(found)
+    named = list(found.filter(entity_key__in=entities))
+    missing = sorted(set(entities) - {model.entity_key for model in named})
+    if missing:
+        raise EntityUnknown(f"Fleet {fleet.name} has no model for entity {missing[0]!r}.", field="entity")
+    return named
+
+
+def add(batch: Batch, governed: Iterable[tuple[RegisteredModel, RetrainingPolicy]], *, at: datetime) -> None:
+    """Write the runs of a batch: queued, or skipped where the model is paused, lacks what is asked, or has an open run."""
+    wanted = [_new(batch, model, policy, at) for model, policy in governed]
+    TrainingRun.objects.bulk_create([run for run in wanted if run.state == State.SKIPPED])
+    fresh = [run for run in wanted if run.state == State.QUEUED]
+    TrainingRun.objects.bulk_create(fresh, ignore_conflicts=True)
+    written = set(TrainingRun.objects.filter(batch=batch, state=State.QUEUED).values_list("id", flat=True))
+    _join([run for run in fresh if run.id not in written], at)
+    Batch.objects.filter(pk=batch.pk).update(expected=TrainingRun.objects.filter(batch=batch).count())
+
+
+def _new(batch: Batch, model: RegisteredModel, policy: RetrainingPolicy, at: datetime) -> TrainingRun:
+    run = TrainingRun(
+        kind=batch.kind, registered_model=model, batch=batch, policy=policy, reasons=(batch.reason,), queue=batch.queue,
+        requested_at=at, not_before=_not_before(batch, model, policy),
+        version_id=model.champion_id if batch.kind == TrainingRun.Kind.EVALUATE else None,
+    )  # fmt: skip
+    if batch.fleet.paused or model.state == RegisteredModel.State.PAUSED:
+        _skip(run, at, "paused", f"{model} is paused.", "Resume it, then ask again.")
+    elif batch.kind == TrainingRun.Kind.EVALUATE and model.champion_id is None:
+        _skip(run, at, "no_champion", f"{model} has no champion to evaluate.", "Retrain it first.")
+    return run
+
+
+def _skip(run: TrainingRun, at: datetime, code: str, sentence: str, next_step: str) -> None:
+    run.state, run.finished_at = State.SKIPPED, at
+    run.code, run.sentence, run.next_step = code, sentence, next_step
+
+
+def _not_before(batch: Batch, model: RegisteredModel, policy: RetrainingPolicy) -> datetime | None:
+    # The delay hangs on the name alone, so that an entity is always as late as yesterday.
+    if batch.slot is None or not policy.jitter_seconds:
+        return None
+    return batch.slot + timedelta(seconds=zlib.crc32(model.entity_key.encode()) % policy.jitter_seconds)
+
+
+def _join(refused: Sequence[TrainingRun], at: datetime) -> None:
+    """Write rows for the runs that met an open one, and hand their reason to it."""
+    models = [run.registered_model_id for run in refused]
+    openers = TrainingRun.objects.filter(registered_model__in=models, state__in=TrainingRun.OPEN)
+    met = {opener.registered_model_id: opener for opener in openers}
+    for run in refused:
+        opener = met.get(run.registered_model_id)
+        code = "locked" if run.queue == INLINE else "joined"
+        met_words = f"run {opener.id}, which is {opener.state}" if opener else "a run that has just ended"
+        _skip(run, at, code, f"{run.registered_model} already has {met_words}.", "Follow that run.")
+        run.joined = opener
+    TrainingRun.objects.bulk_create(refused)
+    for run in refused:
+        _merge_reasons(run)
+
+
+def _merge_reasons(run: TrainingRun) -> None:
+    prepared = TrainingRun._meta.get_field("reasons").get_prep_value(run.reasons)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE training_trainingrun SET reasons = reasons || %s WHERE id = %s AND state IN ('queued', 'dispatched', 'running')",
+            [_jsonb(prepared), run.joined_id],
+        )
+
+
+def _jsonb(value: Any) -> Any:
+    from psycopg.types.json import Jsonb
+
+    return Jsonb(value)
+
+
+def held(claim: chunks.Claim, run_ids: Iterable[UUID]) -> set[UUID]:
+    """Lock and return those of the runs that this claim still owns; call it first in the transaction that closes them.
+
+    Raises LeaseLost where the chunk went to somebody else. A run that was cancelled meanwhile is left out: cancel wins.
+    """
+    chunks.lock(claim)
+    owned = TrainingRun.objects.select_for_update(no_key=True).filter(
+        id__in=list(run_ids), state=State.RUNNING, fence=claim.fence, chunk_id=claim.chunk_id
+    )
+    return set(owned.order_by("id").values_list("id", flat=True))
+
+
+def close(outcomes: Sequence[Outcome], *, at: datetime) -> None:
+    """Write terminal states, for runs that `held` has locked in this transaction."""
+    rows = [_closed(outcome, at) for outcome in outcomes]
+    TrainingRun.objects.bulk_update(
+        rows,
+        ["state", "code", "sentence", "next_step", "verdict", "report", "version_id", "details", "phase", "percent", "finished_at"],
+        batch_size=200,
+    )
+    lines = [RunLog(run_id=each.run_id, at=at, level=level, message=text) for each in outcomes for level, text in each.log]
+    RunLog.objects.bulk_create(lines, batch_size=1000)
+
+
+def _closed(outcome: Outcome, at: datetime) -> TrainingRun:
+    return TrainingRun(
+        id=outcome.run_id, state=outcome.state, code=outcome.code, sentence=outcome.sentence, next_step=outcome.next_step,
+        verdict=outcome.verdict, report=outcome.report, version_id=outcome.version_id, details=outcome.details,
+        phase="", percent=100, finished_at=at,
+    )  # fmt: skip
+
+
+def note_phase(claim: chunks.Claim, run_ids: Iterable[UUID], *, phase: str, percent: int) -> None:
+    """Show how far the runs of a claim are."""
+    owned = TrainingRun.objects.filter(id__in=list(run_ids), state=State.RUNNING, fence=claim.fence, chunk_id=claim.chunk_id)
+    owned.update(phase=phase, percent=percent)
+
+
+def cancel(*, run_id: UUID, actor: str, at: datetime) -> TrainingRun:
+    """End an open run as cancelled: from now on no worker can close or promote it. Raises RunUnknown, RunEnded."""
+    sentence = Case(
+        When(state=State.RUNNING, then=Value(f"Cancelled by {actor} while it ran.")),
+        default=Value(f"Cancelled by {actor} before it began."),
+        output_field=CharField(),
+    )
+    open_run = TrainingRun.objects.filter(id=run_id, state__in=TrainingRun.OPEN)
+    changed = open_run.update(state=State.CANCELLED, code="cancelled", sentence=sentence, next_step="", finished_at=at)
+    run = find(run_id)
+    if not changed:
+        raise RunEnded(f"Run {run_id} has already ended: {run.state}.")
+    chunks.refresh(run.batch_id)
+    return run
+
+
+def find(run_id: UUID) -> TrainingRun:
+    """Return the run. Raises RunUnknown."""
+    run = TrainingRun.objects.select_related("registered_model__fleet", "batch").filter(id=run_id).first()
+    if run is None:
+        raise RunUnknown(f"There is no run {run_id}.")
+    return run
+
+
+def delete(*, run_id: UUID) -> None:
+    """Remove the record of an ended run that left no version. Raises RunUnknown, RunOpen, RunKept."""
+    run = find(run_id)
+    if run.state in TrainingRun.OPEN:
+        raise RunOpen(f"Run {run_id} is {run.state}.")
+    if run.version_id is not None:
+        raise RunKept(f"Run {run_id} made or scored version {run.version_id}.")
+    run.delete()
+
+
+def fail_open(batch: Batch, *, code: str, sentence: str, next_step: str, at: datetime) -> None:
+    """End every open run of a batch that cannot go on, each with the reason."""
+    open_runs = TrainingRun.objects.filter(batch=batch, state__in=TrainingRun.OPEN)
+    open_runs.update(state=State.FAILED, code=code, sentence=sentence, next_step=next_step, finished_at=at, percent=100)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a batch is: runs expected and by state, and the share that has ended, in percent."""
+
+    expected: int
+    counts: dict[str, int]
+    percent: int
+    state: str
+
+
+def progress(batch: Batch) -> Progress:
+    """Return how far a batch is, from its rows."""
+    counts = chunks.count(batch.pk)
+    expected = sum(counts.values())
+    ended = sum(number for state, number in counts.items() if state not in TrainingRun.OPEN)
+    share = 100 * ended // expected if expected else (100 if batch.state == Batch.State.DONE else 0)
+    return Progress(expected=expected, counts=counts, percent=share, state=batch.state)
+

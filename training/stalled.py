@@ -1,0 +1,123 @@
+"""Puts back what a lost message or a dead worker left: requeues, halves, and at last quarantines. Never judges by age alone."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from datetime import timedelta
+
+from django.db import transaction
+from django.db.models import F
+from django.db.models.functions import Now
+
+from training import chunks, conf
+from training.models import Batch, Chunk, TrainingRun
+
+logger = logging.getLogger(__name__)
+AT_ONCE = 500
+
+
+def sweep() -> int:
+    """Put back every chunk whose message or worker is gone; return how many. Safe to run anywhere, any number of times."""
+    touched = _unclaimed() + _orphans_of_inline() + [_lost(chunk_id) for chunk_id in _expired()]
+    for batch in Batch.objects.filter(state=Batch.State.OPEN).order_by("id")[:AT_ONCE]:
+        chunks.refresh(batch.pk)
+    return len(touched)
+
+
+def _unclaimed() -> list[int]:
+    """Messages that nobody claimed: the queue may have lost them, and a late one finds another attempt number."""
+    limit = Now() - timedelta(seconds=conf.current().dispatched_seconds)
+    with transaction.atomic():
+        silent = Chunk.objects.select_for_update(skip_locked=True, no_key=True).filter(
+            state=Chunk.State.DISPATCHED, dispatched_at__lt=limit, queue__in=chunks.QUEUES
+        )
+        ids = chunks.requeue(silent.order_by("id")[:AT_ONCE])
+    if ids:
+        logger.warning("nobody claimed these chunks, they are published again", extra={"chunks": ids})
+    return ids
+
+
+def _orphans_of_inline() -> list[int]:
+    """Chunks of an inline command that ended before it claimed them go to the interactive queue."""
+    limit = Now() - timedelta(seconds=conf.current().dispatched_seconds)
+    left = Chunk.objects.filter(state__in=[Chunk.State.QUEUED, Chunk.State.DISPATCHED], created_at__lt=limit).exclude(
+        queue__in=chunks.QUEUES
+    )
+    with transaction.atomic():
+        ids = chunks.requeue(left.select_for_update(skip_locked=True, no_key=True).order_by("id")[:AT_ONCE])
+        Chunk.objects.filter(id__in=ids).update(queue="interactive")
+    return ids
+
+
+def _expired() -> Sequence[int]:
+    late = Chunk.objects.filter(state=Chunk.State.RUNNING, lease_until__lt=Now())
+    return list(late.order_by("id").values_list("id", flat=True)[:AT_ONCE])
+
+
+def _lost(chunk_id: int) -> int:
+    """Put back the open runs of one lost chunk: two halves, or alone with the loss charged; committed runs stay."""
+    with transaction.atomic():
+        late = Chunk.objects.select_for_update(no_key=True, skip_locked=True).select_related(None)
+        chunk = late.filter(id=chunk_id, state=Chunk.State.RUNNING, lease_until__lt=Now()).first()
+        if chunk is None:
+            return chunk_id
+        logger.warning("a worker was lost with a chunk", extra={"chunk": chunk.pk, "worker": chunk.worker})
+        if chunk.kind == Chunk.Kind.PREPARE:
+            _prepare_again(chunk)
+        else:
+            _work_again(chunk)
+    chunks.refresh(chunk.batch_id)
+    return chunk_id
+
+
+def _prepare_again(chunk: Chunk) -> None:
+    if chunk.losses + 1 < conf.current().max_losses:
+        Chunk.objects.filter(id=chunk.pk).update(losses=F("losses") + 1)
+        chunks.requeue([chunk])
+        return
+    Chunk.objects.filter(id=chunk.pk).update(state=Chunk.State.LOST, losses=F("losses") + 1, fence=F("fence") + 1)
+    sentence = f"{chunk.losses + 1} workers ended while they read the source of this batch."
+    next_step = "Read the worker's log, and try the source with `manage.py retrain FLEET --dry-run`."
+    Batch.objects.filter(id=chunk.batch_id).update(halted=True, code="quarantined", sentence=sentence, next_step=next_step)
+    TrainingRun.objects.filter(batch=chunk.batch_id, state__in=TrainingRun.OPEN).update(
+        state=TrainingRun.State.FAILED, code="quarantined", sentence=sentence, next_step=next_step, finished_at=Now(), percent=100
+    )
+
+
+def _work_again(chunk: Chunk) -> None:
+    left = list(TrainingRun.objects.select_for_update(no_key=True).filter(chunk=chunk, state__in=TrainingRun.OPEN).order_by("id"))
+    Chunk.objects.filter(id=chunk.pk).update(state=Chunk.State.LOST, fence=F("fence") + 1, lease_until=None)
+    if len(left) == 1:
+        _charge(chunk, left[0])
+        return
+    middle = -(-len(left) // 2)
+    for half in (left[:middle], left[middle:]):
+        if half:
+            _again(chunk, half)
+
+
+def _charge(chunk: Chunk, run: TrainingRun) -> None:
+    """Charge the loss to the only run that can have caused it."""
+    losses = run.losses + 1
+    if losses < conf.current().max_losses:
+        TrainingRun.objects.filter(id=run.pk).update(losses=losses)
+        _again(chunk, [run])
+        return
+    TrainingRun.objects.filter(id=run.pk).update(
+        losses=losses,
+        state=TrainingRun.State.FAILED,
+        code="quarantined",
+        sentence=f"{losses} workers ended while they carried this run out alone.",
+        next_step="Read the worker's log and the data of this model, then retrain it by hand.",
+        finished_at=Now(),
+        percent=100,
+    )
+
+
+def _again(lost: Chunk, runs: Sequence[TrainingRun]) -> None:
+    # The fence goes on from the lost chunk's, so that a worker that wakes up late can never match a run's fence.
+    chunk = Chunk.objects.create(batch_id=lost.batch_id, queue=lost.queue, fence=lost.fence + 1)
+    TrainingRun.objects.filter(id__in=[run.pk for run in runs]).update(
+        chunk=chunk, state=TrainingRun.State.QUEUED, phase="", percent=0
+    )

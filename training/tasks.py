@@ -1,0 +1,56 @@
+"""The Celery tasks: parse, one call, return. The dispatcher here is the only place that enqueues; a message is a hint."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from typing import Any
+
+from celery import shared_task
+from kombu.exceptions import OperationalError
+
+from registry import ticks
+from training import chunks, clock, conf, scheduling, stalled
+
+logger = logging.getLogger(__name__)
+
+
+@shared_task(name="training.dispatch")
+def dispatch(**_: Any) -> None:
+    """Send a message for every due chunk; those that the broker does not take stay queued."""
+    ticks.record("dispatch", at=clock.now())
+    tickets = chunks.take(limit=conf.current().dispatch_at_once)
+    for place, ticket in enumerate(tickets):
+        try:
+            carry_out.apply_async(
+                kwargs={"chunk_id": ticket.chunk_id, "attempt": ticket.attempt}, queue=ticket.queue, retry=False
+            )
+        except OperationalError as error:
+            logger.warning("the broker takes no message, the chunks stay queued", extra={"error": str(error)})
+            chunks.put_back(tickets[place:])
+            return
+
+
+@shared_task(name="training.fire_due_slots")
+def fire_due_slots(**_: Any) -> None:
+    """Open the batches of the slots that have come."""
+    now = clock.now()
+    ticks.record("due-slots", at=now)
+    scheduling.fire_due(now=now)
+
+
+@shared_task(name="training.requeue_stalled")
+def requeue_stalled(**_: Any) -> None:
+    """Put back what lost messages and dead workers left."""
+    ticks.record("stalled-runs", at=clock.now())
+    stalled.sweep()
+
+
+@shared_task(name="training.carry_out")
+def carry_out(*, chunk_id: int, attempt: int, **_: Any) -> None:
+    """Carry one chunk out."""
+    # Here and not above: the control worker and the web process load this module and stay without science.
+    from training import carrying
+
+    carrying.carry_out(chunk_id=chunk_id, attempt=attempt, worker=f"{socket.gethostname()}:{os.getpid()}")

@@ -1,0 +1,228 @@
+"""The contract of trainers and forecasters, and the values that pass between them. Pure; knows no trainer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from registry.errors import Corrupted, Invalid
+from training.trainers.grid import Grid, Stamps
+
+__all__ = [
+    "Fitted",
+    "Floats",
+    "Forecaster",
+    "ForecasterUnreadable",
+    "Grid",
+    "Params",
+    "ParamsInvalid",
+    "Points",
+    "Prediction",
+    "Refused",
+    "Series",
+    "Stamps",
+    "Trainer",
+    "fit_each",
+    "point_only",
+    "read_json",
+]
+
+Floats = NDArray[np.float64]
+Params = Mapping[str, object]
+
+
+class ParamsInvalid(Invalid):
+    """A parameter is unknown to the trainer, or its value is not allowed."""
+
+    code = "params_invalid"
+    next_step = "Correct the parameter in the policy's trainers."
+
+
+class ForecasterUnreadable(Corrupted):
+    """The bytes are not those of a forecaster of this trainer."""
+
+    code = "forecaster_unreadable"
+    next_step = "Roll back to another version, or retrain this model."
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Points:
+    """Where to predict: n stamps, with the k features where the series has them."""
+
+    instants: Stamps
+    """UTC; for daily or coarser fleets the dates at midnight. (n,)"""
+    times: Stamps
+    """The fleet's wall time, naive; equal to `instants` for daily or coarser. (n,)"""
+    features: Floats
+    """(n, k); k is 0 for the future of a forecast."""
+    feature_names: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.instants)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Series:
+    """One entity's observations, sorted by time; stamps are unique once `dataset.validate` has accepted it."""
+
+    entity: str
+    instants: Stamps
+    times: Stamps
+    target: Floats
+    """(n,), in the fleet's unit; finite once validated."""
+    features: Floats
+    feature_names: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.instants)
+
+    def select(self, rows: NDArray[np.bool_] | slice) -> Series:
+        """Return the rows that a mask or a slice picks; nothing is copied for a slice."""
+        return Series(
+            entity=self.entity,
+            instants=self.instants[rows],
+            times=self.times[rows],
+            target=self.target[rows],
+            features=self.features[rows],
+            feature_names=self.feature_names,
+        )
+
+    def slice(self, start: int | None, stop: int | None) -> Series:
+        """Return rows start to stop, as Python slices count."""
+        return self.select(slice(start, stop))
+
+    def head(self, count: int) -> Series:
+        """Return the first rows."""
+        return self.slice(0, count)
+
+    def until(self, cutoff: np.datetime64) -> Series:
+        """Return the rows up to and including the cutoff."""
+        return self.head(int(np.searchsorted(self.instants, cutoff, side="right")))
+
+    def without_features(self) -> Series:
+        """Return the series with no feature columns, as forecasts see it."""
+        return replace(self, features=np.empty((len(self), 0)), feature_names=())
+
+    def points(self) -> Points:
+        """Return the stamps and features, without the target."""
+        return Points(
+            instants=self.instants, times=self.times, features=self.features, feature_names=self.feature_names
+        )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Prediction:
+    """One value for each point; bounds are NaN where the trainer gives none."""
+
+    yhat: Floats
+    lower: Floats
+    upper: Floats
+
+
+def point_only(yhat: Floats) -> Prediction:
+    """Return a prediction without an interval."""
+    missing = np.full(len(yhat), np.nan)
+    return Prediction(yhat=np.asarray(yhat, dtype=np.float64), lower=missing, upper=missing.copy())
+
+
+class Forecaster(Protocol):
+    """What a trainer fitted."""
+
+    def predict(self, observed: Series, at: Points) -> Prediction:
+        """Predict the points, knowing the observations up to the cutoff; equal calls give equal answers."""
+        ...
+
+    def dump(self) -> bytes:
+        """Return the bytes that the trainer's `load` reads; never pickle."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """A fit that succeeded."""
+
+    forecaster: Forecaster
+    params: Params
+    """All parameters in force, defaults included."""
+    feature_importance: Mapping[str, float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refused:
+    """Why this one series was not taken further; the others of the chunk go on."""
+
+    code: str
+    sentence: str
+    next_step: str
+
+
+class Trainer(Protocol):
+    """A recipe. To add one: a module with this class, a row in `table`, and the contract test runs over it."""
+
+    name: str
+    kinds: frozenset[str]
+    format: str
+    """Name of the artifact format, such as `prophet-json`."""
+    defaults: Params
+
+    def check_params(self, params: Params) -> Params:
+        """Return the parameters completed by defaults. Raises ParamsInvalid naming the key and what is allowed."""
+        ...
+
+    def fit_many(
+        self, train: Sequence[Series], *, params: Sequence[Params], seeds: Sequence[int], grid: Grid
+    ) -> list[Fitted | Refused]:
+        """Fit each series; one outcome for each in order, never an exception that ends the chunk but MemoryError."""
+        ...
+
+    def load(self, data: bytes) -> Forecaster:
+        """Return the forecaster. Raises ForecasterUnreadable for foreign bytes, before anything is executed."""
+        ...
+
+
+def fit_each(
+    train: Sequence[Series],
+    params: Sequence[Params],
+    seeds: Sequence[int],
+    fit: Callable[[Series, Params, int], Fitted | Refused],
+) -> list[Fitted | Refused]:
+    """Fit one series after the other, turning what a library raises into a refusal of that series alone."""
+    return [_outcome(fit, one, wanted, seed) for one, wanted, seed in zip(train, params, seeds, strict=True)]
+
+
+def _outcome(
+    fit: Callable[[Series, Params, int], Fitted | Refused], series: Series, params: Params, seed: int
+) -> Fitted | Refused:
+    if len(series) < 2:
+        return Refused(
+            code="series_too_short",
+            sentence=f"{series.entity} has {len(series)} observations, a fit needs two.",
+            next_step="Wait for more observations, or lengthen the look-back.",
+        )
+    try:
+        return fit(series, params, seed)
+    except MemoryError:
+        raise
+    except Exception as error:  # Libraries raise anything; it is reported for this series, not hidden.
+        return Refused(
+            code=getattr(error, "code", "") if isinstance(error, Invalid) else "fit_failed",
+            sentence=f"The fit of {series.entity} ended with {type(error).__name__}: {str(error)[:300]}",
+            next_step="Look at the series of this snapshot, or choose another trainer.",
+        )
+
+
+def read_json(data: bytes, *, expected: str) -> dict[str, object]:
+    """Return the object of a JSON artifact of the expected format. Raises ForecasterUnreadable."""
+    try:
+        loaded = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise ForecasterUnreadable(f"These {len(data)} bytes are not JSON of format {expected}.") from error
+    if not isinstance(loaded, dict) or loaded.get("format") != expected:
+        raise ForecasterUnreadable(f"These {len(data)} bytes are not of format {expected}.")
+    return loaded

@@ -1,0 +1,229 @@
+"""The regressions of scikit-learn: `random_forest` and `ridge`, stored by skops with fixed lists of trusted types."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import skops.io
+from numpy.typing import NDArray
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+from skops.io.exceptions import UntrustedTypesFoundException
+
+from registry.errors import Invalid
+from training.trainers import rules
+from training.trainers.base import (
+    Fitted,
+    Floats,
+    ForecasterUnreadable,
+    Grid,
+    Params,
+    Points,
+    Prediction,
+    Refused,
+    Series,
+    Stamps,
+    fit_each,
+    point_only,
+)
+
+CALENDAR = ("hour", "weekday", "month")
+MOST_SEED = 2**32
+
+
+class FeaturesDiffer(Invalid):
+    """The points have other feature columns than those that were fitted."""
+
+    code = "features_differ"
+    next_step = "Restore the source's feature columns, or retrain this model on those there are."
+
+
+@dataclass(frozen=True, kw_only=True)
+class SklearnForecaster:
+    """A fitted estimator and the columns that it reads, in order."""
+
+    estimator: Any
+    feature_names: tuple[str, ...]
+    calendar: bool
+    format: str
+
+    def predict(self, observed: Series, at: Points) -> Prediction:
+        """Return one value for each point, NaN where a feature is not finite. Raises FeaturesDiffer."""
+        if tuple(at.feature_names) != self.feature_names:
+            raise FeaturesDiffer(f"Fitted on {_listed(self.feature_names)}, asked with {_listed(at.feature_names)}.")
+        columns = _columns(at.features, at.times, calendar=self.calendar)
+        whole = np.isfinite(columns).all(axis=1)
+        yhat = np.full(len(at), np.nan)
+        if whole.any():
+            yhat[whole] = self.estimator.predict(columns[whole])
+        return point_only(yhat)
+
+    def dump(self) -> bytes:
+        """Return the skops file; its bytes differ from dump to dump, its forecasts do not."""
+        return bytes(
+            skops.io.dumps(
+                {
+                    "format": self.format,
+                    "estimator": self.estimator,
+                    "feature_names": list(self.feature_names),
+                    "calendar": self.calendar,
+                }
+            )
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SklearnTrainer:
+    """One kind of estimator with its parameters, and what its files may hold besides plain scikit-learn and NumPy."""
+
+    name: str
+    format: str
+    rules: Mapping[str, rules.Rule]
+    build: Callable[[Params, int], Any]
+    importance: Callable[[Any], Floats]
+    kind: type
+    trusted: frozenset[str]
+    kinds: frozenset[str] = frozenset({"regression"})
+
+    @property
+    def defaults(self) -> Params:
+        """Return the default of each parameter."""
+        return rules.defaults(self.rules)
+
+    def check_params(self, params: Params) -> Params:
+        """Return the parameters completed by defaults. Raises ParamsInvalid."""
+        return rules.complete(self.rules, params, trainer=self.name)
+
+    def fit_many(
+        self, train: Sequence[Series], *, params: Sequence[Params], seeds: Sequence[int], grid: Grid
+    ) -> list[Fitted | Refused]:
+        """Fit each series on the rows whose features are finite; the others are counted in a warning."""
+        return fit_each(train, params, seeds, self._fit)
+
+    def _fit(self, series: Series, wanted: Params, seed: int) -> Fitted | Refused:
+        params = self.check_params(wanted)
+        calendar = bool(params["calendar"])
+        columns = _columns(series.features, series.times, calendar=calendar)
+        whole: NDArray[np.bool_] = np.asarray(np.isfinite(columns).all(axis=1))
+        if refused := _unfit(series, columns, whole):
+            return refused
+        estimator = self.build(params, seed % MOST_SEED).fit(columns[whole], series.target[whole])
+        names = (*series.feature_names, *(CALENDAR if calendar else ()))
+        lost = int((~whole).sum())
+        return Fitted(
+            forecaster=SklearnForecaster(
+                estimator=estimator, feature_names=series.feature_names, calendar=calendar, format=self.format
+            ),
+            params=params,
+            feature_importance=_shares(names, self.importance(estimator)),
+            warnings=(f"{lost} rows with a feature that is not finite were left out of the fit.",) if lost else (),
+        )
+
+    def load(self, data: bytes) -> SklearnForecaster:
+        """Return the forecaster, if all types in the file are on the fixed list. Raises ForecasterUnreadable."""
+        try:
+            strange = set(skops.io.get_untrusted_types(data=data)) - self.trusted
+            if strange:
+                raise ForecasterUnreadable(
+                    f"The bytes hold types that {self.name} does not: {_listed(sorted(strange))}."
+                )
+            content = skops.io.loads(data, trusted=sorted(self.trusted))
+            return self._checked(content)
+        except (
+            zipfile.BadZipFile,
+            UntrustedTypesFoundException,
+            KeyError,
+            TypeError,
+            ValueError,
+            AttributeError,
+        ) as error:
+            raise ForecasterUnreadable(f"These {len(data)} bytes are not of format {self.format}.") from error
+
+    def _checked(self, content: Any) -> SklearnForecaster:
+        if not isinstance(content, dict) or content.get("format") != self.format:
+            raise ForecasterUnreadable(f"The bytes are not of format {self.format}.")
+        if not isinstance(content["estimator"], self.kind):
+            raise ForecasterUnreadable(f"The bytes hold no {self.kind.__name__}.")
+        return SklearnForecaster(
+            estimator=content["estimator"],
+            feature_names=tuple(content["feature_names"]),
+            calendar=bool(content["calendar"]),
+            format=self.format,
+        )
+
+
+def _unfit(series: Series, columns: Floats, whole: NDArray[np.bool_]) -> Refused | None:
+    if not columns.shape[1]:
+        return Refused(
+            code="no_features",
+            sentence=f"{series.entity} has no feature columns, a regression needs one.",
+            next_step="Declare features in the source, or set the trainer's parameter calendar to true.",
+        )
+    if whole.sum() < 2:
+        return Refused(
+            code="no_finite_features",
+            sentence=f"Only {int(whole.sum())} of {len(series)} rows of {series.entity} have finite features.",
+            next_step="Repair or leave out the feature column that is empty.",
+        )
+    return None
+
+
+def _columns(features: Floats, times: Stamps, *, calendar: bool) -> Floats:
+    """Return the declared columns, and with `calendar` hour, weekday (0 is Monday) and month of wall time."""
+    if not calendar:
+        return features
+    local = pd.DatetimeIndex(times)
+    added = np.column_stack([local.hour, local.day_of_week, local.month]).astype(np.float64)
+    return np.hstack([features, added])
+
+
+def _shares(names: Sequence[str], weights: Floats) -> Mapping[str, float]:
+    total = float(np.sum(weights))
+    return {name: float(weight) / total for name, weight in zip(names, weights, strict=True)} if total > 0 else {}
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names) or "no features"
+
+
+def _forest(params: Params, seed: int) -> Any:
+    settings = {key: value for key, value in params.items() if key != "calendar"}
+    return RandomForestRegressor(**settings, n_jobs=1, random_state=seed)
+
+
+def _ridge(params: Params, seed: int) -> Any:
+    ridge = Ridge(alpha=float(str(params["alpha"])), random_state=seed)
+    return Pipeline([("scale", StandardScaler()), ("ridge", ridge)])
+
+
+RANDOM_FOREST = SklearnTrainer(
+    name="random_forest",
+    format="random-forest-skops-1",
+    rules={
+        "n_estimators": rules.integer(100, least=1, most=2000),
+        "max_depth": rules.integer(None, least=1, most=100),
+        "min_samples_leaf": rules.integer(5, least=1, most=10_000),
+        "max_features": rules.number(1.0, least=0.01, most=1.0),
+        "calendar": rules.flag(False),
+    },
+    build=_forest,
+    importance=lambda forest: np.asarray(forest.feature_importances_),
+    kind=RandomForestRegressor,
+    trusted=frozenset({"sklearn.tree._tree.Tree"}),
+)
+RIDGE = SklearnTrainer(
+    name="ridge",
+    format="ridge-skops-1",
+    rules={"alpha": rules.number(1.0, least=0.0, most=1e9), "calendar": rules.flag(False)},
+    build=_ridge,
+    importance=lambda pipeline: np.abs(pipeline.named_steps["ridge"].coef_),
+    kind=Pipeline,
+    trusted=frozenset(),
+)
