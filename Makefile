@@ -52,8 +52,8 @@ bench: $(STAMP) ## Run one benchmark: make bench NAME=fits ARGS="--models 100"
 	    if "$$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 15))' 2>/dev/null; then echo "$$name"; break; fi; done); \
 	if [ -z "$$python" ]; then echo "Perennial needs Python 3.11 to 3.14. Install one and run make again." >&2; exit 1; fi; \
 	"$$python" -m venv .uv || { echo "Python cannot make environments. On Debian and Ubuntu: install python3-venv." >&2; rm -rf .uv; exit 1; }; \
-	.uv/bin/python -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"; \
-	"$$python" -c 'import sys; print(sys.executable)' > .uv/python
+	"$$python" -c 'import sys; print(sys.executable)' > .uv/python; \
+	.uv/bin/python -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"
 
 $(STAMP): pyproject.toml uv.lock | .uv/bin/uv
 	@echo "Setting up .venv" >&2

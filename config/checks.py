@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -18,7 +18,6 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from registry import conf, ticks
-from registry.rest_base import views
 from training import clock, workers
 
 API_ROUTE = "api/v1/"
@@ -154,10 +153,11 @@ def _walk(patterns: Sequence[URLPattern | URLResolver], prefix: str) -> list[tup
 
 def _undeclared(callback: Callable[..., Any]) -> list[str]:
     view = getattr(callback, "view_class", None)
-    if view is None or not issubclass(view, views.ApiView):
+    declared: Mapping[str, str] | None = getattr(view, "required", None)
+    if declared is None:
         return ["any method"]
     return [
         name.upper()
         for name in ("get", "post", "put", "patch", "delete")
-        if hasattr(view, name) and name.upper() not in view.required
+        if hasattr(view, name) and name.upper() not in declared
     ]

@@ -16,6 +16,7 @@ from django.db import transaction
 from registry import configure as registry_configure
 from registry import errors, sections
 from registry.configure import Authority, Change, FleetSection
+from registry.models import Fleet
 from registry.sections import Problem
 from training import configure as training_configure
 from training import policy_sections
@@ -60,6 +61,7 @@ class Outcome:
     """What applying one file did, or would do."""
 
     file: FleetFile
+    fleet: Fleet
     changes: tuple[Change, ...]
 
 
@@ -84,18 +86,17 @@ def apply(files: Sequence[FleetFile], *, at: datetime, adopt: bool = False, dry_
     Raises MadeByHand, VersionsDepend, SourceShared; then nothing is written.
     """
     with transaction.atomic():
-        outcomes = [Outcome(file=file, changes=_apply(file, at=at, adopt=adopt)) for file in files]
+        outcomes = [_apply(file, at=at, adopt=adopt) for file in files]
         if dry_run:
             transaction.set_rollback(True)
     return outcomes
 
 
-def _apply(file: FleetFile, *, at: datetime, adopt: bool) -> tuple[Change, ...]:
+def _apply(file: FleetFile, *, at: datetime, adopt: bool) -> Outcome:
     authority = Authority(digest=file.digest, adopt=adopt)
     applied = registry_configure.apply(file.fleet, authority=authority)
-    return applied.changes + training_configure.apply(
-        file.source, file.policies, fleet=applied.fleet, authority=authority, at=at
-    )
+    below = training_configure.apply(file.source, file.policies, fleet=applied.fleet, authority=authority, at=at)
+    return Outcome(file=file, fleet=applied.fleet, changes=applied.changes + below)
 
 
 def _content(path: Path) -> bytes:

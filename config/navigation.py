@@ -10,10 +10,18 @@ from django.templatetags.static import static
 from django.urls import reverse_lazy
 
 GREEN = {
-    "50": "oklch(97.9% .021 166.1)", "100": "oklch(95% .052 163.1)", "200": "oklch(90.5% .093 164.2)", "300": "oklch(84.5% .143 165)",
-    "400": "oklch(76.5% .177 163.2)", "500": "oklch(69.6% .17 162.5)", "600": "oklch(52.7% .154 150.1)", "700": "oklch(46.8% .121 152.5)",
-    "800": "oklch(43.2% .095 166.9)", "900": "oklch(37.8% .077 168.9)", "950": "oklch(26.2% .051 172.6)",
-}  # fmt: skip
+    "50": "oklch(97.9% .021 166.1)",
+    "100": "oklch(95% .052 163.1)",
+    "200": "oklch(90.5% .093 164.2)",
+    "300": "oklch(84.5% .143 165)",
+    "400": "oklch(76.5% .177 163.2)",
+    "500": "oklch(69.6% .17 162.5)",
+    "600": "oklch(52.7% .154 150.1)",
+    "700": "oklch(46.8% .121 152.5)",
+    "800": "oklch(43.2% .095 166.9)",
+    "900": "oklch(37.8% .077 168.9)",
+    "950": "oklch(26.2% .051 172.6)",
+}
 ACCESS = {"user", "group", "tenantmembership"}  # shown to superusers alone
 GROUPS: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
     (
@@ -68,11 +76,19 @@ def unfold(*, production: bool) -> dict[str, Any]:
         "SHOW_VIEW_ON_SITE": False,
         "ENVIRONMENT": "config.navigation.production_badge" if production else "config.navigation.local_badge",
         "DASHBOARD_CALLBACK": "monitoring.dashboard.context",
+        "SITE_FAVICONS": [
+            {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("registry/leaf.svg")}
+        ],
         "STYLES": [lambda request: static("registry/admin.css")],
         "SCRIPTS": [lambda request: static("registry/admin.js")],
         "COLORS": {"primary": GREEN},
         "COMMAND": {"search_models": ["registry.fleet", "registry.registeredmodel", "training.retrainingpolicy"]},
-        "SIDEBAR": {"show_search": True, "command_search": True, "show_all_applications": False, "navigation": _sidebar()},
+        "SIDEBAR": {
+            "show_search": True,
+            "command_search": True,
+            "show_all_applications": False,
+            "navigation": _sidebar(),
+        },
     }
 
 
@@ -90,14 +106,30 @@ def _sidebar() -> list[dict[str, Any]]:
     first = {
         "title": "",
         "items": [
-            {"title": "Dashboard", "icon": "dashboard", "link": reverse_lazy("admin:index"), "badge": "monitoring.dashboard.badge"},
+            {
+                "title": "Dashboard",
+                "icon": "dashboard",
+                "link": reverse_lazy("admin:index"),
+                "badge": "monitoring.attention.badge",
+            },
         ],
     }
-    return [first, *({"title": title, "separator": True, "items": [_entry(*entry) for entry in entries]} for title, entries in GROUPS)]
+    return [
+        first,
+        *(
+            {"title": title, "separator": True, "items": [_entry(*entry) for entry in entries]}
+            for title, entries in GROUPS
+        ),
+    ]
 
 
 def _entry(title: str, icon: str, app: str, table: str) -> dict[str, Any]:
-    return {"title": title, "icon": icon, "link": reverse_lazy(f"admin:{app}_{table}_changelist"), "permission": _may_view(app, table)}
+    return {
+        "title": title,
+        "icon": icon,
+        "link": reverse_lazy(f"admin:{app}_{table}_changelist"),
+        "permission": _may_view(app, table),
+    }
 
 
 def _may_view(app: str, table: str) -> Callable[[HttpRequest], bool]:

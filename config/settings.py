@@ -150,7 +150,8 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_DISABLE_PREFETCH = True
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 60
-CELERY_WORKER_ENABLE_SOFT_SHUTDOWN_ON_IDLE = True
+# On, every stop of an idle worker would take the whole timeout; nothing is prefetched that it could hand back.
+CELERY_WORKER_ENABLE_SOFT_SHUTDOWN_ON_IDLE = False
 CELERY_WORKER_MAX_TASKS_PER_CHILD = 50
 CELERY_WORKER_ETA_TASK_LIMIT = 100
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
@@ -188,6 +189,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
 LANGUAGE_CODE = "en-gb"
 TIME_ZONE = "UTC"
 USE_I18N = False
@@ -235,6 +237,16 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "ENUM_NAME_OVERRIDES": {
+        "FleetKind": "registry.models.Fleet.Kind",
+        "RegisteredModelState": "registry.models.RegisteredModel.State",
+        "VersionState": "registry.models.ModelVersion.State",
+        "RunState": "training.models.TrainingRun.State",
+        "RunKind": "training.models.TrainingRun.Kind",
+        "BatchState": "training.models.Batch.State",
+        "SourceKind": "training.models.Source.Kind",
+        "RequestKind": [("retrain", "retrain"), ("evaluate", "evaluate")],
+    },
 }
 UNFOLD: dict[str, Any] = navigation.unfold(production=PRODUCTION)
 

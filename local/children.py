@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import platform
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
@@ -16,6 +16,7 @@ from typing import IO
 PR_SET_PDEATHSIG = 1
 CLONE_NEWUSER = 0x10000000
 
+LINUX = platform.system() == "Linux"
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -55,7 +56,7 @@ def spawn(
 
 def tie_to_parent(parent: int, death_signal: signal.Signals) -> None:
     """Ask the kernel for `death_signal` when the parent ends; a no-op where the kernel cannot (macOS)."""
-    if not sys.platform.startswith("linux"):
+    if not LINUX:
         return
     LIBC.prctl(PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
     if os.getppid() != parent:
@@ -82,7 +83,7 @@ def is_alive(process: int) -> bool:
 
 def command_line(process: int) -> str:
     """The arguments of a process joined by blanks, or "" where it is gone or a zombie."""
-    if sys.platform.startswith("linux"):
+    if LINUX:
         with contextlib.suppress(OSError):
             return Path(f"/proc/{process}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
         return ""

@@ -8,7 +8,6 @@ import pwd
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,7 +149,7 @@ def _check_known_user() -> None:
 
 
 def _namespaces_work() -> bool:
-    if not sys.platform.startswith("linux"):
+    if not children.LINUX:
         return False
     child = os.fork()
     if child == 0:

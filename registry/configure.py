@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -133,12 +133,10 @@ def apply(section: FleetSection, *, authority: Authority) -> Applied:
     return Applied(fleet=fleet, changes=bring_to(fleet, wanted, subject=f"fleet {section.name}", authority=authority))
 
 
-def bring_to(
-    row: Any, wanted: Mapping[str, object], *, subject: str, authority: Authority, also: Sequence[str] = ()
-) -> tuple[Change, ...]:
+def bring_to(row: Any, wanted: Mapping[str, object], *, subject: str, authority: Authority) -> tuple[Change, ...]:
     """Save what differs between a row and the wanted values; return the change, or nothing where they are equal.
 
-    A new digest alone is written and is no change. `also` names fields that the caller has set itself. Raises MadeByHand.
+    A new digest alone is written and is no change. Raises MadeByHand.
     """
     is_new, is_foreign = row._state.adding, not row.managed_by
     if not is_new and is_foreign and not authority.adopt:
@@ -150,7 +148,7 @@ def bring_to(
     if is_new:
         row.save()
         return (Change(subject=subject, action="created", fields=changed),)
-    row.save(update_fields=[*wanted, "managed_by", *also])
+    row.save(update_fields=[*wanted, "managed_by"])
     if is_foreign:
         return (Change(subject=subject, action="adopted", fields=changed),)
     return (Change(subject=subject, action="updated", fields=changed),) if changed else ()
@@ -185,10 +183,8 @@ def _keep_versions_valid(fleet: Fleet, wanted: Mapping[str, object]) -> None:
     changing = [name for name in FIXED_BY_VERSIONS if getattr(fleet, name) != wanted[name]]
     if changing and ModelVersion.objects.filter(registered_model__fleet=fleet).exists():
         name = changing[0]
-        raise VersionsDepend(
-            f"The {name} of fleet {fleet.name} cannot change from {getattr(fleet, name)} to {wanted[name]}: it has trained versions.",
-            field=f"fleet.{name}",
-        )
+        told = f"The {name} of fleet {fleet.name} cannot change from {getattr(fleet, name)} to {wanted[name]}"
+        raise VersionsDepend(f"{told}: it has trained versions.", field=f"fleet.{name}")
 
 
 def _metric_problems(section: object, at: str) -> list[sections.Problem]:

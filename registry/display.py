@@ -13,7 +13,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-NOTHING = "–"
+NOTHING = "\u2013"
 # word on screen, tone, icon; a tone is never shown without its icon and word
 _BADGES: dict[str, tuple[str, str, str]] = {
     "succeeded": ("succeeded", "good", "check_circle"),
@@ -64,9 +64,13 @@ def badge(state: str, word: str | None = None, *, title: str = "") -> SafeString
         return NOTHING
     shown, tone, icon = _BADGES.get(state, (state, "dull", "label"))
     return format_html(
-        '<span class="pn-badge pn-{}" title="{}"><span class="material-symbols-outlined" aria-hidden="true">{}</span>{}</span>',
-        tone, title, icon, word or shown,
-    )  # fmt: skip
+        '<span class="pn-badge pn-{}" title="{}">'
+        '<span class="material-symbols-outlined" aria-hidden="true">{}</span>{}</span>',
+        tone,
+        title,
+        icon,
+        word or shown,
+    )
 
 
 def verdict(value: str) -> SafeString | str:
@@ -79,7 +83,9 @@ def instant(value: datetime | None, *, seconds: bool = False) -> SafeString | st
     if value is None:
         return NOTHING
     text = f"{value:%d %b %Y %H:%M:%S}" if seconds else f"{value:%d %b %Y %H:%M}"
-    return format_html('<time datetime="{}" title="{}" class="pn-time">{} UTC</time>', value.isoformat(), value.isoformat(), text)
+    return format_html(
+        '<time datetime="{}" title="{}" class="pn-time">{} UTC</time>', value.isoformat(), value.isoformat(), text
+    )
 
 
 def number(value: float | None) -> str:
@@ -139,6 +145,16 @@ def joined(*parts: object) -> SafeString:
     return format_html_join(" ", "{}", ((part,) for part in parts))
 
 
+def spread(content: object) -> SafeString:
+    """Return a text with room enough to be read in a narrow column."""
+    return format_html('<span class="pn-spread">{}</span>', content)
+
+
+def stacked(first: object, second: object) -> SafeString:
+    """Return two lines, the second one small."""
+    return format_html('<span class="pn-two-lines"><span>{}</span><small>{}</small></span>', first, second)
+
+
 def linked(text: object, href: str) -> SafeString:
     """Return a text as a link."""
     return format_html('<a class="pn-link" href="{}">{}</a>', href, text)
@@ -153,9 +169,10 @@ def flag(value: bool | None) -> SafeString | str:
     """Return a switch as icon and word."""
     if value is None:
         return NOTHING
-    return format_html('<span class="pn-flag"><span class="material-symbols-outlined">{}</span>{}</span>', *(
-        ("check", "yes") if value else ("close", "no")
-    ))  # fmt: skip
+    return format_html(
+        '<span class="pn-flag"><span class="material-symbols-outlined">{}</span>{}</span>',
+        *(("check", "yes") if value else ("close", "no")),
+    )
 
 
 def shown(value: Any) -> SafeString | str:

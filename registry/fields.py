@@ -56,7 +56,7 @@ class TypedJSONField(_Base[T]):
         return name, "django.db.models.JSONField", list(args), kwargs
 
     def get_transform(self, name: str) -> Any:
-        found = super().get_transform(name)
+        found: Any = super().get_transform(name)
         if isinstance(found, KeyTransformFactory):
             # What lies inside is no `declared` any more: compared with as plain JSON.
             return partial(KeyTransform, name, output_field=models.JSONField())

@@ -1,4 +1,4 @@
-"""Owns the pause switches of fleets and models, which people set and fleet files never touch; each turn is announced."""
+"""Owns the pause switches of fleets and models, which fleet files never touch; each turn is announced."""
 
 from __future__ import annotations
 
@@ -19,12 +19,16 @@ def set_fleets(fleets: Sequence[Fleet], *, paused: bool, actor: str, reason: str
     """Pause or resume fleets and return how many changed; those already so are left out of the ledger too."""
     turned = [
         fleet.pk
-        for fleet in Fleet.objects.select_for_update(no_key=True).filter(pk__in=[each.pk for each in fleets]).order_by("pk")
+        for fleet in Fleet.objects.select_for_update(no_key=True)
+        .filter(pk__in=[each.pk for each in fleets])
+        .order_by("pk")
         if fleet.paused != paused
     ]
     Fleet.objects.filter(pk__in=turned).update(paused=paused)
     kind = FLEET_PAUSED if paused else FLEET_RESUMED
-    history.announce([history.Line(kind=kind, fleet_id=each, actor=actor, cause="manual", reason=reason, at=at) for each in turned])
+    history.announce(
+        [history.Line(kind=kind, fleet_id=each, actor=actor, cause="manual", reason=reason, at=at) for each in turned]
+    )
     return len(turned)
 
 
@@ -37,6 +41,9 @@ def set_models(models: Sequence[RegisteredModel], *, paused: bool, actor: str, r
     RegisteredModel.objects.filter(pk__in=turned).update(state=after)
     kind = MODEL_PAUSED if paused else MODEL_RESUMED
     history.announce(
-        [history.Line(kind=kind, registered_model_id=each, actor=actor, cause="manual", reason=reason, at=at) for each in turned]
+        [
+            history.Line(kind=kind, registered_model_id=each, actor=actor, cause="manual", reason=reason, at=at)
+            for each in turned
+        ]
     )
     return len(turned)

@@ -1,4 +1,4 @@
-"""Owns how the source and the policies of a fleet file become rows. Never touches a pause; deletes only what never fired."""
+"""Owns how the source and the policies of a fleet file become rows. Never touches a pause."""
 
 from __future__ import annotations
 
@@ -63,10 +63,8 @@ def _refuse_shared(source: Source, wanted: Mapping[str, object], fleet: Fleet) -
     other = others.first()
     changed = registry_configure.differences(source, wanted)
     if other is not None and changed:
-        raise SourceShared(
-            f"Source {source.name} also feeds fleet {other.fleet.name}, where {changed[0].field} is {changed[0].old!r}.",
-            field="source.name",
-        )
+        where = f"where {changed[0].field} is {changed[0].old!r}"
+        raise SourceShared(f"Source {source.name} also feeds fleet {other.fleet.name}, {where}.", field="source.name")
 
 
 def _apply_policy(

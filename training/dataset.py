@@ -9,11 +9,9 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from training.normal_form import RESERVED, normalise
+from training.normal_form import RESERVED
 from training.policy_terms import Expectations
 from training.trainers.base import Floats, Grid, Points, Refused, Series
-
-__all__ = ["Split", "Validation", "Window", "future", "look_back", "normalise", "panel", "since", "split", "validate"]
 
 MOST_WINDOWS = 3
 SEASONS_TO_TRAIN_ON = 2

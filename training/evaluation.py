@@ -150,18 +150,20 @@ def compare(
     naive_candidate: bool = False,
     incumbent: Scored | None = None,
     how: str = "none",
+    anchor: Scored | None = None,
     champion: Scored | None = None,
     realised: Scored | None = None,
 ) -> gate.Comparison:
     """Return the plain numbers for the gate; each pair is compared on the points that both forecast.
 
     `how` is `none`, `stored`, `twin` or `same_recipe`; `incumbent` holds the predictions of the stored champion or of
-    the twin; `champion` those of the stored champion on the same windows, for stability; `realised` those of the stored
-    champion on `dataset.since(...)`.
+    the twin; `anchor` those of the anchor's recipe, for the ratchet; `champion` those of the stored champion on the
+    same windows, for stability; `realised` those of the stored champion on `dataset.since(...)`.
     """
     points = candidate.finite()
     floor, _ = _shared(naive.finite(), points)
     before, after = _shared(_none(points) if incumbent is None else incumbent.finite(), points)
+    best, beside = _shared(_none(points) if anchor is None else anchor.finite(), points)
     since, now = _shared(_none(points) if realised is None else realised.finite(), points)
     return gate.Comparison(
         points=len(points.actual),
@@ -174,6 +176,8 @@ def compare(
         incumbent=how,
         incumbent_mae=scores.mae(before),
         mae_beside_incumbent=scores.mae(after),
+        anchor_mae=scores.mae(best),
+        mae_beside_anchor=scores.mae(beside),
         stability_percent=None if champion is None else stability(champion, points),
         realised_points=len(since.actual),
         realised_champion_mae=scores.mae(since),

@@ -21,16 +21,17 @@ from training.models import Batch, TrainingRun
 POLL_SECONDS = 0.25
 # A worker that restarts is away for a few seconds; one that is gone for longer will not end this batch.
 UNSERVED_SECONDS = 60.0
+BAD = (TrainingRun.State.FAILED, TrainingRun.State.TIMED_OUT)
 
 
 @contextmanager
-def progress(batch: Batch, *, console: Console | None) -> Iterator[None]:
-    """Draw a bar while the body runs; without a console nobody watches and nothing is drawn."""
+def progress(batches: Sequence[Batch], *, console: Console | None) -> Iterator[None]:
+    """Draw a bar for each batch while the body runs; without a console nobody watches and nothing is drawn."""
     if console is None:
         yield
         return
     ended = threading.Event()
-    drawer = threading.Thread(target=_draw, args=(console, batch, ended), daemon=True)
+    drawer = threading.Thread(target=_draw, args=(console, batches, ended), daemon=True)
     drawer.start()
     try:
         yield
@@ -39,33 +40,31 @@ def progress(batch: Batch, *, console: Console | None) -> Iterator[None]:
         drawer.join(timeout=5)
 
 
-def wait(batch: Batch) -> None:
-    """Return when the batch has ended. Raises Failed where no worker is left to end it, or on Ctrl-C."""
+def wait(batches: Sequence[Batch]) -> None:
+    """Return when all have ended. Raises Failed where no worker is left to end one."""
     served_at = time.monotonic()
-    try:
-        while runs.progress(_fresh(batch)).state != Batch.State.DONE:
-            time.sleep(POLL_SECONDS)
-            if not workers.unserved(["control", batch.queue]):
-                served_at = time.monotonic()
-            elif time.monotonic() - served_at > UNSERVED_SECONDS:
-                raise terminal.Failed(f"No worker serves the queue {batch.queue} any more. Start one: `manage.py up`.")
-    except KeyboardInterrupt:
-        raise terminal.Failed(f"Batch {batch.pk} goes on without this command. Follow it: manage.py status") from None
+    while still_open := [batch for batch in batches if not _has_ended(batch)]:
+        time.sleep(POLL_SECONDS)
+        idle = workers.unserved(["control", *{batch.queue for batch in still_open}])
+        served_at = served_at if idle else time.monotonic()
+        if time.monotonic() - served_at > UNSERVED_SECONDS:
+            raise terminal.Failed(f"No worker serves the queue {idle[0]} any more. Start one: `manage.py up`.")
 
 
-def _fresh(batch: Batch) -> Batch:
+def _has_ended(batch: Batch) -> bool:
     batch.refresh_from_db(fields=["state"])
-    return batch
+    return batch.state == Batch.State.DONE
 
 
-def _draw(console: Console, batch: Batch, ended: threading.Event) -> None:
-    words, bar_of = TextColumn("{task.description}"), BarColumn(bar_width=30)
+def _draw(console: Console, batches: Sequence[Batch], ended: threading.Event) -> None:
+    words, bar_of = TextColumn("{task.fields[fleet]}: {task.description}"), BarColumn(bar_width=30)
     columns = (SpinnerColumn(), words, bar_of, MofNCompleteColumn(), TimeElapsedColumn())
     try:
         with Progress(*columns, console=console, transient=True) as bar:
-            task = bar.add_task("reading the source", total=None)
+            tasks = [bar.add_task("reading the source", total=None, fleet=batch.fleet.name) for batch in batches]
             while not ended.wait(POLL_SECONDS):
-                _advance(bar, task, batch)
+                for task, batch in zip(tasks, batches, strict=True):
+                    _advance(bar, task, batch)
     finally:
         connection.close()
 
@@ -75,7 +74,7 @@ def _advance(bar: Progress, task: TaskID, batch: Batch) -> None:
     if seen.expected:
         open_runs = sum(seen.counts.get(state, 0) for state in TrainingRun.OPEN)
         running = seen.counts.get(TrainingRun.State.RUNNING, 0)
-        words = f"{running} running" if running else "waiting for a worker" if open_runs else "finishing"
+        words = f"{running} running" if running else "waiting for a worker" if open_runs else "done"
         bar.update(task, description=words, total=seen.expected, completed=seen.expected - open_runs)
 
 

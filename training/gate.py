@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from registry.reports import Check, GateReport, Verdict
 
+# An MAE of 8.8 is 10 % above 8, although the floats say 10.000000000000009.
+ROUNDING = 1e-9
+
 
 @dataclass(frozen=True, kw_only=True)
 class GateLimits:
@@ -50,6 +53,10 @@ class Comparison:
     incumbent_mae: float | None = None
     mae_beside_incumbent: float | None = None
     """Of the candidate on the points that the incumbent forecast too; needed wherever there is an incumbent MAE."""
+    anchor_mae: float | None = None
+    """Of the anchor's recipe, fitted on the same train part; None where it was not scored."""
+    mae_beside_anchor: float | None = None
+    """Of the candidate on the points that the anchor forecast too."""
     stability_percent: float | None = None
     """WAPE between the champion's and the candidate's forecasts of the same dates, in percent."""
     realised_points: int = 0
@@ -144,7 +151,7 @@ def _floor(comparison: Comparison, limits: GateLimits) -> Check:
         f"MAE {_number(mae)} against {_number(naive)} of seasonal naive, "
         f"{_number(ratio)} times, limit {_number(limits.floor)}."
     )
-    outcome = "passed" if ratio <= limits.floor else "failed"
+    outcome = "passed" if ratio <= limits.floor + ROUNDING else "failed"
     return Check(rule="floor", outcome=outcome, sentence=sentence, value=ratio, reference=naive, limit=limits.floor)
 
 
@@ -174,12 +181,22 @@ def _against(mae: float | None, reference: float | None, limit: float, *, strict
     if reference == 0:
         return "failed", f"MAE {_number(mae)} against 0, which cannot be beaten."
     change = 100.0 * (mae - reference) / reference
-    better = mae < reference if strict else change <= limit
+    better = mae < reference if strict else change <= limit + ROUNDING
     must = "must be better" if strict else f"limit {_number(limit)} %"
     return (
         "passed" if better else "failed",
         f"MAE {_number(mae)} against {_number(reference)}, {change:+.1f} %, {must}.",
     )
+
+
+def _ratchet(comparison: Comparison, limits: GateLimits) -> Check:
+    """Not much worse than the best so far, so that many small steps down do not add up."""
+    mae, reference, limit = comparison.mae_beside_anchor, comparison.anchor_mae, limits.ratchet_percent
+    if reference is None:
+        return Check(rule="ratchet", outcome="skipped", sentence="No anchor was scored.", value=mae, limit=limit)
+    outcome, sentence = _against(mae, reference, limit, strict=False)
+    sentence = f"Against the anchor: {sentence}"
+    return Check(rule="ratchet", outcome=outcome, sentence=sentence, value=mae, reference=reference, limit=limit)
 
 
 def _stability(comparison: Comparison, limits: GateLimits) -> Check:
@@ -236,6 +253,7 @@ CHECKS: tuple[Callable[[Comparison, GateLimits], Check], ...] = (
     _value,
     _floor,
     _change,
+    _ratchet,
     _stability,
     _realised,
     _bias,

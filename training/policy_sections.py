@@ -1,4 +1,4 @@
-"""Owns what a fleet file may say about a source and its policies, and which of it is allowed together. Writes nothing."""
+"""Owns what a fleet file may say about a source and its policies, and what is allowed together. Writes nothing."""
 
 from __future__ import annotations
 

@@ -44,22 +44,27 @@ def measure(
     points: Points, *, train: Series, grid: Grid, zero_below: float = 0.0, naive: Points | None = None
 ) -> Measured:
     """Return every metric, and the reason of each that is None; `mape` always says what it left out."""
-    formulas: dict[str, Formula] = {
+    # Values near the largest or smallest float overflow or vanish; the metric is then null, with that reason.
+    with np.errstate(all="ignore"):
+        formulas = _formulas(seasonal_naive.differences(train, grid), naive, zero_below)
+        found = {name: formula(points) if len(points.actual) else NO_POINTS for name, formula in formulas.items()}
+    return _settled(found, _left_out(points, zero_below))
+
+
+def _formulas(steps: Floats, naive: Points | None, zero_below: float) -> dict[str, Formula]:
+    return {
         "mae": lambda p: float(np.abs(p.yhat - p.actual).mean()),
         "rmse": lambda p: float(np.sqrt(np.square(p.yhat - p.actual).mean())),
         "bias": lambda p: float((p.yhat - p.actual).mean()),
         "mape": lambda p: _mape(p, zero_below),
         "smape": _smape,
         "wape": _wape,
+        "mase": lambda p: _scaled(np.abs(p.yhat - p.actual).mean(), np.abs(steps)),
+        "rmsse": lambda p: _root(_scaled(np.square(p.yhat - p.actual).mean(), np.square(steps))),
         "r_squared": _r_squared,
         "coverage": _coverage,
         "relative_mae": lambda p: _relative(p, naive),
     }
-    steps = seasonal_naive.differences(train, grid)
-    formulas["mase"] = lambda p: _scaled(np.abs(p.yhat - p.actual).mean(), np.abs(steps))
-    formulas["rmsse"] = lambda p: _root(_scaled(np.square(p.yhat - p.actual).mean(), np.square(steps)))
-    found = {name: formula(points) if len(points.actual) else NO_POINTS for name, formula in formulas.items()}
-    return _settled(found, _left_out(points, zero_below))
 
 
 def _settled(found: dict[str, float | str], left_out: int) -> Measured:

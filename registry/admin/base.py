@@ -7,12 +7,13 @@ from typing import Any
 
 from django import forms
 from django.contrib.admin.options import InlineModelAdmin
+from django.contrib.postgres.fields import ArrayField
 from django.db.models import ForeignKey, Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from unfold.admin import ModelAdmin, TabularInline
-from unfold.widgets import UnfoldAdminSelectWidget
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from registry import permissions
 from registry.admin import confirmation, details
@@ -25,8 +26,8 @@ __all__ = ["ScopedAdmin", "TabularInline", "scoped", "tenants"]
 LIVE_SECONDS = 2
 
 
-class ScopedAdmin(ModelAdmin):
-    """A table whose rows belong to tenants; `tenant_path` leads to the tenant's name, empty: rows of the installation."""
+class ScopedAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold publishes no types
+    """A table whose rows belong to tenants; `tenant_path` leads to the tenant, empty: rows of the installation."""
 
     tenant_path = "fleet__tenant"
     always_readonly = False
@@ -42,7 +43,7 @@ class ScopedAdmin(ModelAdmin):
     list_per_page = 50
     list_max_show_all = 200
     show_facets = 0  # facets count every filter over the whole table
-    change_form_outer_before_template = "registry/admin/panels.html"
+    change_form_outer_before_template: str | None = "registry/admin/panels.html"
     change_form_show_cancel_button = True
     compressed_fields = True
     warn_unsaved_form = True
@@ -64,9 +65,17 @@ class ScopedAdmin(ModelAdmin):
         if db_field.name == "tenant" and not request.user.is_superuser:
             choices = [(name, name) for name in sorted(tenants(request))]
             return forms.ChoiceField(choices=choices, widget=UnfoldAdminSelectWidget())
+        if isinstance(db_field, ArrayField):
+            kwargs.setdefault("widget", UnfoldAdminTextInputWidget())
+            kwargs.setdefault("help_text", "Divided by commas.")
         if isinstance(db_field, TypedJSONField):
-            return TypedJSONFormField(db_field, label=db_field.verbose_name.capitalize(), help_text=db_field.help_text, required=False,
-                                      initial=db_field.get_default)  # fmt: skip
+            return TypedJSONFormField(
+                db_field,
+                label=db_field.verbose_name.capitalize(),
+                help_text=db_field.help_text,
+                required=False,
+                initial=db_field.get_default,
+            )
         return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> HttpResponse:
@@ -79,12 +88,12 @@ class ScopedAdmin(ModelAdmin):
         return not self.always_readonly and super().has_add_permission(request)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        if self.always_readonly or getattr(obj, "managed_by", ""):
+        if self.always_readonly or _managed_by(obj):
             return False
         return bool(super().has_change_permission(request, obj))
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        if self.always_readonly or getattr(obj, "managed_by", ""):
+        if self.always_readonly or _managed_by(obj):
             return False
         return bool(super().has_delete_permission(request, obj))
 
@@ -96,7 +105,16 @@ class ScopedAdmin(ModelAdmin):
         # What nobody may edit is read in panels; a form of greyed fields would only repeat them.
         if obj is not None and not self.has_change_permission(request, obj):
             return ()
-        return super().get_fieldsets(request, obj)
+        sets = super().get_fieldsets(request, obj)
+        if obj is None or self.change_form_outer_before_template is None:
+            return sets
+        # Below panels a form needs a heading, and repeats nothing that cannot be changed.
+        return [
+            (name or "Settings", {**options, "fields": self._open_fields(options["fields"])}) for name, options in sets
+        ]
+
+    def _open_fields(self, names: Iterable[Any]) -> list[Any]:
+        return [name for name in names if name not in self.fixed_fields]
 
     def get_inline_instances(self, request: HttpRequest, obj: Any = None) -> list[InlineModelAdmin[Any, Any]]:
         return list(super().get_inline_instances(request, obj)) if obj is not None else []
@@ -113,22 +131,30 @@ class ScopedAdmin(ModelAdmin):
 
     def build_panels(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
         built = [(panel, panel.build(request, obj)) for panel in self.get_panels(request, obj)]
-        cards = [{"title": panel.title, "template": panel.template, "wide": panel.wide, "data": data} for panel, data in built if data is not None]
+        cards = [
+            {"title": panel.title, "template": panel.template, "wide": panel.wide, "data": data}
+            for panel, data in built
+            if data is not None
+        ]
         return {
             "panels": cards,
             "facts": details.facts(obj, hidden=self.hidden_details),
             "live_address": self.page_address("live", obj.pk) if self.is_live(obj) else "",
             "live_seconds": LIVE_SECONDS,
-            "managed_by": getattr(obj, "managed_by", ""),
+            "managed_by": _managed_by(obj),
         }
 
-    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> HttpResponse:
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
         obj = kwargs.get("obj")
         if obj is not None:
             context.update(self.build_panels(request, obj))
             context["actions_detail"] = self._buttons(request, obj)
             context["title"] = f"{self.opts.verbose_name.capitalize()} {obj}"
-        return super().render_change_form(request, context, *args, **kwargs)
+            context["show_save_and_add_another"] = False
+        answer: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
+        return answer
 
     def live_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Answer the panels alone; once the row rests, tell the page to load itself anew."""
@@ -151,9 +177,18 @@ class ScopedAdmin(ModelAdmin):
         return self.page_actions
 
     def _buttons(self, request: HttpRequest, obj: Any) -> list[dict[str, Any]]:
-        offered = [each for each in self.get_page_actions() if each.applies(obj) and request.user.has_perm(each.permission)]
+        offered = [
+            each for each in self.get_page_actions() if each.applies(obj) and request.user.has_perm(each.permission)
+        ]
         return [
-            {"title": each.title, "icon": each.icon, "variant": each.variant, "attrs": {}, "dialog": None, "path": self.page_address("act", obj.pk, each.name)}
+            {
+                "title": each.title,
+                "icon": each.icon,
+                "variant": each.variant,
+                "attrs": {},
+                "dialog": None,
+                "path": self.page_address("act", obj.pk, each.name),
+            }
             for each in offered
         ]
 
@@ -180,7 +215,7 @@ class ScopedAdmin(ModelAdmin):
             path("<path:object_id>/act/<slug:name>/", wrap(self.act_view), name=self._route("act")),
             path("<path:object_id>/live/", wrap(self.live_view), name=self._route("live")),
         ]
-        return own + super().get_urls()
+        return [*own, *super().get_urls()]
 
     def _route(self, what: str) -> str:
         return f"{self.opts.app_label}_{self.opts.model_name}_{what}"
@@ -205,6 +240,10 @@ class ScopedAdmin(ModelAdmin):
             for row in found.result_list:
                 setattr(row, f"column_{column.name}", values.get(row.pk))
         return found
+
+
+def _managed_by(obj: Any) -> str:
+    return str(getattr(obj, "managed_by", ""))
 
 
 def _reader(column: Column) -> Any:

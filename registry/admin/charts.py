@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-WIDTH, HEIGHT = 720.0, 240.0
-LEFT, RIGHT, TOP, BOTTOM = 56.0, 16.0, 14.0, 28.0
+NARROW, WIDE, HEIGHT = 560.0, 1160.0, 240.0  # near to what a card measures, so that text keeps its size
+LEFT, RIGHT, TOP, BOTTOM = 48.0, 12.0, 14.0, 28.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,17 +61,21 @@ class Chart:
     band: str = ""
     bars: tuple[Bar, ...] = ()
     legend: tuple[tuple[str, str], ...] = ()
-    width: float = WIDTH
+    width: float = NARROW
     height: float = HEIGHT
     left: float = LEFT
-    right: float = field(default=WIDTH - RIGHT)
     top: float = TOP
-    bottom: float = field(default=HEIGHT - BOTTOM)
+    bottom: float = HEIGHT - BOTTOM
+
+    @property
+    def right(self) -> float:
+        """Where the plot ends."""
+        return self.width - RIGHT
 
 
 @dataclass(frozen=True, kw_only=True)
 class Series:
-    """Values to draw, one for each place on the x axis; None leaves a gap. `texts` are tooltips, `stars` marked places."""
+    """Values to draw, one for each place on the x axis; None leaves a gap. `texts` are tooltips."""
 
     name: str
     values: Sequence[float | None]
@@ -93,12 +97,20 @@ class _Scale:
         return round(self.start + share * (self.end - self.start), 1)
 
 
-def lines(*, labels: Sequence[str], series: Sequence[Series], description: str, band: tuple[Sequence[float], Sequence[float]] | None = None) -> Chart:
-    """Return line series over evenly spaced labels, with an optional band (lower, upper) behind them."""
+def lines(
+    *,
+    labels: Sequence[str],
+    series: Sequence[Series],
+    description: str,
+    wide: bool = False,
+    band: tuple[Sequence[float], Sequence[float]] | None = None,
+) -> Chart:
+    """Return lines over evenly spaced labels, with an optional band (lower, upper) behind them."""
     spread = [*band[0], *band[1]] if band else []
     known = [value for each in series for value in each.values if value is not None] + spread
     steps = ticks(min(known, default=0.0), max(known, default=1.0))
-    across = _Scale(low=0, high=max(len(labels) - 1, 0), start=LEFT + 10, end=WIDTH - RIGHT - 10)
+    width = WIDE if wide else NARROW
+    across = _Scale(low=0, high=max(len(labels) - 1, 0), start=LEFT + 10, end=width - RIGHT - 10)
     up = _Scale(low=steps[0], high=steps[-1], start=HEIGHT - BOTTOM, end=TOP)
     return Chart(
         description=description,
@@ -107,6 +119,7 @@ def lines(*, labels: Sequence[str], series: Sequence[Series], description: str, 
         lines=tuple(_line(each, across, up) for each in series),
         band=_band(band, across, up) if band else "",
         legend=tuple((each.name, each.style) for each in series),
+        width=width,
     )
 
 
@@ -114,15 +127,18 @@ def stacks(*, labels: Sequence[str], parts: Mapping[str, Sequence[int]], descrip
     """Return stacked bars over labels; `parts` maps a name, which is also its style, to one count for each label."""
     totals = [sum(column) for column in zip(*parts.values(), strict=True)]
     steps = ticks(0.0, float(max(totals, default=0)) or 1.0, whole=True)
-    slot = (WIDTH - LEFT - RIGHT) / max(len(labels), 1)
-    across = _Scale(low=0, high=max(len(labels) - 1, 0), start=LEFT + slot / 2, end=WIDTH - RIGHT - slot / 2)
+    slot = (WIDE - LEFT - RIGHT) / max(len(labels), 1)
+    across = _Scale(low=0, high=max(len(labels) - 1, 0), start=LEFT + slot / 2, end=WIDE - RIGHT - slot / 2)
     up = _Scale(low=0, high=steps[-1], start=HEIGHT - BOTTOM, end=TOP)
     bars = [bar for place, label in enumerate(labels) for bar in _stack(place, label, parts, across, up, slot * 0.72)]
     return Chart(
-        description=description, x_ticks=_thinned(labels, across), bars=tuple(bars),
+        description=description,
+        x_ticks=_thinned(labels, across),
+        bars=tuple(bars),
         y_ticks=tuple(Tick(at=up.at(step), text=f"{step:g}") for step in steps),
         legend=tuple((name, name) for name, counts in parts.items() if any(counts)),
-    )  # fmt: skip
+        width=WIDE,
+    )
 
 
 def ticks(low: float, high: float, *, whole: bool = False) -> list[float]:
@@ -147,9 +163,14 @@ def _line(series: Series, across: _Scale, up: _Scale) -> Line:
         pieces[-1].append(f"{x},{y}")
         before = place
     texts = series.texts or [""] * len(series.values)
-    marks = [Mark(x=x, y=y, text=texts[place], shape="star" if place in series.stars else "dot") for place, x, y in known]
+    marks = [
+        Mark(x=x, y=y, text=texts[place], shape="star" if place in series.stars else "dot") for place, x, y in known
+    ]
     return Line(
-        name=series.name, style=series.style, pieces=tuple(" ".join(piece) for piece in pieces), marks=tuple(marks) if series.marked else ()
+        name=series.name,
+        style=series.style,
+        pieces=tuple(" ".join(piece) for piece in pieces),
+        marks=tuple(marks) if series.marked else (),
     )
 
 
@@ -160,13 +181,24 @@ def _band(band: tuple[Sequence[float], Sequence[float]], across: _Scale, up: _Sc
     return " ".join(there + back)
 
 
-def _stack(place: int, label: str, parts: Mapping[str, Sequence[int]], across: _Scale, up: _Scale, width: float) -> list[Bar]:
+def _stack(
+    place: int, label: str, parts: Mapping[str, Sequence[int]], across: _Scale, up: _Scale, width: float
+) -> list[Bar]:
     bars, below = [], 0
     for name, counts in parts.items():
         if counts[place]:
             top, foot = up.at(below + counts[place]), up.at(below)
             text = f"{label}: {counts[place]} {name}"
-            bars.append(Bar(x=round(across.at(place) - width / 2, 1), y=top, width=round(width, 1), height=round(foot - top, 1), style=name, text=text))
+            bars.append(
+                Bar(
+                    x=round(across.at(place) - width / 2, 1),
+                    y=top,
+                    width=round(width, 1),
+                    height=round(foot - top, 1),
+                    style=name,
+                    text=text,
+                )
+            )
         below += counts[place]
     return bars
 

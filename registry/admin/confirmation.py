@@ -1,4 +1,4 @@
-"""The one page that stands before every change of state: names what will happen, asks why, and shows a refusal whole."""
+"""The page before every change of state: names what will happen, asks why, shows a refusal whole."""
 
 from __future__ import annotations
 
@@ -37,9 +37,13 @@ def redirect_to(action: Action) -> Callable[..., HttpResponse | None]:
     def lead(admin: Page, request: HttpRequest, rows: Any) -> HttpResponse | None:
         ids = [str(each) for each in rows.values_list("pk", flat=True)[: MOST_ROWS + 1]]
         if len(ids) > MOST_ROWS:
-            messages.error(request, f"At most {MOST_ROWS} rows at once. Use the action of the fleet for all of its models.")
+            messages.error(
+                request, f"At most {MOST_ROWS} rows at once. Use the action of the fleet for all of its models."
+            )
             return None
-        return HttpResponseRedirect(f"{admin.page_address('act_many', action.name)}?{urlencode({'ids': ','.join(ids)})}")
+        return HttpResponseRedirect(
+            f"{admin.page_address('act_many', action.name)}?{urlencode({'ids': ','.join(ids)})}"
+        )
 
     return lead
 
@@ -76,7 +80,11 @@ def _targets(admin: Page, request: HttpRequest, object_id: str | None) -> Sequen
 def _carry_out(request: HttpRequest, action: Action, targets: Sequence[Any], form: ReasonForm) -> HttpResponse:
     fields = {**form.cleaned_data}
     order = Order(
-        targets=targets, reason=fields.pop("reason"), actor=request.user.get_username(), at=timestamps.utc_now(), fields=fields
+        targets=targets,
+        reason=fields.pop("reason"),
+        actor=request.user.get_username(),
+        at=timestamps.utc_now(),
+        fields=fields,
     )
     done = action.perform(order)
     messages.success(request, done.sentence)
@@ -84,14 +92,26 @@ def _carry_out(request: HttpRequest, action: Action, targets: Sequence[Any], for
 
 
 def _page(
-    admin: Page, request: HttpRequest, action: Action, targets: Sequence[Any], form: ReasonForm, refusal: errors.PerennialError | None
+    admin: Page,
+    request: HttpRequest,
+    action: Action,
+    targets: Sequence[Any],
+    form: ReasonForm,
+    refusal: errors.PerennialError | None,
 ) -> HttpResponse:
     alone = targets[0] if len(targets) == 1 else None
     back = admin.page_address("change", alone.pk) if alone is not None else admin.page_address("changelist")
     context = {
         **admin.admin_site.each_context(request),
-        "opts": admin.opts, "title": action.title, "action": action, "form": form, "refusal": refusal, "back": back,
-        "question": action.ask(targets), "targets": targets[:20], "unlisted": len(targets) - 20,
+        "opts": admin.opts,
+        "title": action.title,
+        "action": action,
+        "form": form,
+        "refusal": refusal,
+        "back": back,
+        "question": action.ask(targets),
+        "targets": targets[:20],
+        "unlisted": len(targets) - 20,
         "ids": ",".join(str(each.pk) for each in targets) if alone is None else "",
-    }  # fmt: skip
+    }
     return TemplateResponse(request, "registry/admin/confirm.html", context, status=refusal.status if refusal else 200)

@@ -1,4 +1,4 @@
-"""The card of all fields: every column of a row as something to read. Shows no secret: there is none in these tables."""
+"""The card of all fields: every column of a row as something to read. No table here holds a secret."""
 
 from __future__ import annotations
 

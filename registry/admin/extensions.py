@@ -17,13 +17,15 @@ class ReasonForm(forms.Form):
     """What every change of state asks for."""
 
     reason = forms.CharField(
-        min_length=3, max_length=500, widget=UnfoldAdminTextareaWidget(attrs={"rows": 3, "autofocus": True}),
+        min_length=3,
+        max_length=500,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3, "autofocus": True}),
         help_text="Kept with the change. Say why, so that whoever reads the ledger later need not ask.",
         error_messages={
             "required": "Say why: the reason is kept with the change.",
             "min_length": "The reason is too short to tell anybody anything: write at least 3 characters.",
         },
-    )  # fmt: skip
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -46,7 +46,9 @@ class TenantFilter(SimpleListFilter):
     parameter_name = "tenant"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[Any, str]]:
-        found = base.scoped(Fleet.objects.order_by("tenant"), request, "tenant").values_list("tenant", flat=True).distinct()
+        found = (
+            base.scoped(Fleet.objects.order_by("tenant"), request, "tenant").values_list("tenant", flat=True).distinct()
+        )
         return [(name, name) for name in found[:MOST_CHOICES]]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
@@ -63,5 +65,9 @@ class PlacedFilter(SimpleListFilter):
         return [("champion", "has a champion"), ("none", "has no champion"), ("challenger", "a challenger waits")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        wanted = {"champion": {"champion__isnull": False}, "none": {"champion__isnull": True}, "challenger": {"challenger__isnull": False}}
+        wanted = {
+            "champion": {"champion__isnull": False},
+            "none": {"champion__isnull": True},
+            "challenger": {"challenger__isnull": False},
+        }
         return queryset.filter(**wanted.get(self.value() or "", {}))

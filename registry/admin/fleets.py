@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin import display as column
 from django.db.models import Count, Q
 from django.http import HttpRequest
-from unfold.decorators import display as column
 
 from registry import display
 from registry.admin import base, extensions, filters, pausing
@@ -20,12 +20,23 @@ def overview(request: HttpRequest, fleet: Fleet) -> dict[str, Any]:
     """Return the figures of a fleet, each with the list behind it."""
     models = RegisteredModel.objects.filter(fleet=fleet)
     counts = models.aggregate(
-        all=Count("pk"), champions=Count("champion"), challengers=Count("challenger"), paused=Count("pk", filter=Q(state="paused"))
+        all=Count("pk"),
+        champions=Count("champion"),
+        challengers=Count("challenger"),
+        paused=Count("pk", filter=Q(state="paused")),
     )
-    listed = {"all": {}, "champions": {"place": "champion"}, "challengers": {"place": "challenger"}, "paused": {"state__exact": "paused"}}
+    listed = {
+        "all": {},
+        "champions": {"place": "champion"},
+        "challengers": {"place": "challenger"},
+        "paused": {"state__exact": "paused"},
+    }
     words = {"all": "models", "champions": "with a champion", "challengers": "challengers waiting", "paused": "paused"}
     return {
-        "figures": [(counts[name], words[name], display.listing(RegisteredModel, fleet=fleet.pk, **listed[name])) for name in words],
+        "figures": [
+            (counts[name], words[name], display.listing(RegisteredModel, fleet=fleet.pk, **listed[name]))
+            for name in words
+        ],
         "rows": [
             ("State", display.badge("paused" if fleet.paused else "active")),
             ("Kind", fleet.get_kind_display()),
@@ -68,7 +79,9 @@ class FleetAdmin(base.ScopedAdmin):
 
     @column(description="with champion")
     def champion_count(self, fleet: Any) -> Any:
-        return display.linked(fleet.counted["champions"], display.listing(RegisteredModel, fleet=fleet.pk, place="champion"))
+        return display.linked(
+            fleet.counted["champions"], display.listing(RegisteredModel, fleet=fleet.pk, place="champion")
+        )
 
     @column(description="state", ordering="paused")
     def state_badge(self, fleet: Fleet) -> Any:

@@ -1,4 +1,4 @@
-"""The form field of a typed JSON column: refuses what the dataclass refuses, each fault in a sentence that names its place."""
+"""The form field of a typed JSON column: each fault is a sentence that names its place."""
 
 from __future__ import annotations
 
@@ -18,14 +18,16 @@ class TypedJSONFormField(forms.CharField):
 
     def __init__(self, column: TypedJSONField[Any], **kwargs: Any) -> None:
         self.column = column
-        kwargs.setdefault("widget", UnfoldAdminTextareaWidget(attrs={"rows": 5, "spellcheck": "false", "class": "pn-json"}))
+        kwargs.setdefault(
+            "widget", UnfoldAdminTextareaWidget(attrs={"rows": 5, "spellcheck": "false", "class": "pn-json"})
+        )
         super().__init__(strip=True, **kwargs)
 
     def prepare_value(self, value: Any) -> Any:
         """Return what the text area shows: a stored value as indented JSON, what was typed as it was typed."""
         if value is None or isinstance(value, str):
             return value
-        return json.dumps(self.column.adapter.dump_python(value, mode="json"), indent=2, ensure_ascii=False)
+        return json.dumps(self._plain(value), indent=2, ensure_ascii=False)
 
     def to_python(self, value: Any) -> Any:
         """Return the value as its dataclass. Raises ValidationError."""
@@ -43,9 +45,13 @@ class TypedJSONFormField(forms.CharField):
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         try:
-            return bool(self.to_python(data) != (initial() if callable(initial) else initial))
+            return bool(self._plain(self.to_python(data)) != self._plain(initial() if callable(initial) else initial))
         except ValidationError:
             return True
+
+    def _plain(self, value: Any) -> Any:
+        # A bound form starts from plain data, a new one from the dataclass of the default.
+        return value if isinstance(value, dict | list) else self.column.adapter.dump_python(value, mode="json")
 
 
 def _refuse_constant(name: str) -> Any:

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin import display as column
 from django.http import HttpRequest
-from unfold.decorators import display as column
 
 from registry import display
 from registry.admin import base

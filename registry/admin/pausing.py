@@ -7,8 +7,7 @@ from typing import Any
 
 from unfold.enums import ActionVariant
 
-from registry import switches
-from registry import display
+from registry import display, switches
 from registry.admin.extensions import Action, Done, Order
 from registry.models import Fleet, RegisteredModel
 
@@ -50,25 +49,48 @@ def _done(order: Order, kind: Any, changed: int, paused: bool) -> Done:
 
 FLEET_ACTIONS = (
     Action(
-        name="pause", title="Pause", icon="pause_circle", permission=PERMISSION, bulk=True, variant=ActionVariant.WARNING,
-        ask=_ask("Pause", "No policy of it fires and no run of it starts until it is resumed; its champions go on serving."),
-        perform=_fleets(paused=True), applies=lambda fleet: not fleet.paused,
+        name="pause",
+        title="Pause",
+        icon="pause_circle",
+        permission=PERMISSION,
+        bulk=True,
+        variant=ActionVariant.WARNING,
+        ask=_ask(
+            "Pause", "No policy of it fires and no run of it starts until it is resumed; its champions go on serving."
+        ),
+        perform=_fleets(paused=True),
+        applies=lambda fleet: not fleet.paused,
     ),
     Action(
-        name="resume", title="Resume", icon="play_circle", permission=PERMISSION, bulk=True,
+        name="resume",
+        title="Resume",
+        icon="play_circle",
+        permission=PERMISSION,
+        bulk=True,
         ask=_ask("Resume", "Its policies fire again from their next slots on."),
-        perform=_fleets(paused=False), applies=lambda fleet: fleet.paused,
+        perform=_fleets(paused=False),
+        applies=lambda fleet: fleet.paused,
     ),
-)  # fmt: skip
+)
 MODEL_ACTIONS = (
     Action(
-        name="pause", title="Pause", icon="pause_circle", permission=PERMISSION, bulk=True,
+        name="pause",
+        title="Pause",
+        icon="pause_circle",
+        permission=PERMISSION,
+        bulk=True,
         ask=_ask("Pause", "It is left out of every batch until it is resumed; its champion goes on serving."),
-        perform=_models(paused=True), applies=lambda model: model.state == RegisteredModel.State.ACTIVE,
+        perform=_models(paused=True),
+        applies=lambda model: model.state == RegisteredModel.State.ACTIVE,
     ),
     Action(
-        name="resume", title="Resume", icon="play_circle", permission=PERMISSION, bulk=True,
+        name="resume",
+        title="Resume",
+        icon="play_circle",
+        permission=PERMISSION,
+        bulk=True,
         ask=_ask("Resume", "The next batch of its policy takes it up again."),
-        perform=_models(paused=False), applies=lambda model: model.state == RegisteredModel.State.PAUSED,
+        perform=_models(paused=False),
+        applies=lambda model: model.state == RegisteredModel.State.PAUSED,
     ),
-)  # fmt: skip
+)

@@ -9,8 +9,7 @@ from django import forms
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminIntegerFieldWidget
 
-from registry import errors, lifecycle, succession
-from registry import display
+from registry import display, errors, lifecycle, succession
 from registry.admin.extensions import Action, Done, Order, ReasonForm
 from registry.models import ModelVersion, RegisteredModel
 
@@ -19,15 +18,20 @@ class RollBackForm(ReasonForm):
     """To which version; empty means the champion before the present one."""
 
     version = forms.IntegerField(
-        required=False, min_value=1, label="To version", widget=UnfoldAdminIntegerFieldWidget,
+        required=False,
+        min_value=1,
+        label="To version",
+        widget=UnfoldAdminIntegerFieldWidget,
         help_text="Its number. Empty: the champion before the present one.",
-    )  # fmt: skip
+    )
     field_order = ("version", "reason")
 
 
 def _ask_roll_back(models: Sequence[Any]) -> str:
     model: RegisteredModel = models[0]
-    serving = f"v{model.champion.number} ({model.champion.label}), which serves now" if model.champion else "no champion"
+    serving = (
+        f"v{model.champion.number} ({model.champion.label}), which serves now" if model.champion else "no champion"
+    )
     return f"Roll {model} back from {serving}. {_before(model)}"
 
 
@@ -43,17 +47,28 @@ def _roll_back(order: Order) -> Done:
     model: RegisteredModel = order.targets[0]
     number = order.fields.get("version")
     event = lifecycle.roll_back(
-        registered_model=model, to=_numbered(model, number) if number else None, actor=order.actor, reason=order.reason, at=order.at
+        registered_model=model,
+        to=_numbered(model, number) if number else None,
+        actor=order.actor,
+        reason=order.reason,
+        at=order.at,
     )
-    now_serving = ModelVersion.objects.get(pk=event.to_version_id)
-    return Done(sentence=f"{model} is back on v{now_serving.number} ({now_serving.label}).", address=display.address(model))
+    serving = event.to_version
+    back = f"v{serving.number} ({serving.label})" if serving else "no version"
+    return Done(sentence=f"{model} is back on {back}.", address=display.address(model))
 
 
 def _numbered(model: RegisteredModel, number: int) -> ModelVersion:
-    found = ModelVersion.objects.select_related("registered_model__fleet").filter(registered_model=model, number=number).first()
+    found = (
+        ModelVersion.objects.select_related("registered_model__fleet")
+        .filter(registered_model=model, number=number)
+        .first()
+    )
     if found is None:
         raise errors.NotFound(
-            f"{model} has no version {number}.", next_step=f"Its versions go from 1 to {model.last_number}.", field="version"
+            f"{model} has no version {number}.",
+            next_step=f"Its versions go from 1 to {model.last_number}.",
+            field="version",
         )
     return found
 
@@ -62,7 +77,8 @@ def _ask_promote(versions: Sequence[Any]) -> str:
     version: ModelVersion = versions[0]
     model = version.registered_model
     serving = f"v{model.champion.number} ({model.champion.label})" if model.champion else "no champion yet"
-    return f"Make v{version.number} ({version.label}) champion of {model}, in place of {serving}. It serves at once; no gate is asked."
+    made = f"v{version.number} ({version.label})"
+    return f"Make {made} champion of {model}, in place of {serving}. It serves at once; no gate is asked."
 
 
 def _promote(order: Order) -> Done:
@@ -70,7 +86,9 @@ def _promote(order: Order) -> Done:
     lifecycle.promote_by_hand(
         registered_model=version.registered_model, version=version, actor=order.actor, reason=order.reason, at=order.at
     )
-    return Done(sentence=f"v{version.number} is champion of {version.registered_model}.", address=display.address(version))
+    return Done(
+        sentence=f"v{version.number} is champion of {version.registered_model}.", address=display.address(version)
+    )
 
 
 def _may_serve(version: ModelVersion) -> bool:
@@ -78,10 +96,23 @@ def _may_serve(version: ModelVersion) -> bool:
 
 
 ROLL_BACK = Action(
-    name="roll-back", title="Roll back", icon="undo", permission="registry.rollback_registeredmodel", variant=ActionVariant.DANGER,
-    ask=_ask_roll_back, perform=_roll_back, form=RollBackForm, applies=lambda model: model.champion_id is not None,
-)  # fmt: skip
+    name="roll-back",
+    title="Roll back",
+    icon="undo",
+    permission="registry.rollback_registeredmodel",
+    variant=ActionVariant.DANGER,
+    ask=_ask_roll_back,
+    perform=_roll_back,
+    form=RollBackForm,
+    applies=lambda model: model.champion_id is not None,
+)
 PROMOTE = Action(
-    name="promote", title="Promote this version", icon="star", permission="registry.promote_modelversion", variant=ActionVariant.PRIMARY,
-    ask=_ask_promote, perform=_promote, applies=_may_serve,
-)  # fmt: skip
+    name="promote",
+    title="Promote this version",
+    icon="star",
+    permission="registry.promote_modelversion",
+    variant=ActionVariant.PRIMARY,
+    ask=_ask_promote,
+    perform=_promote,
+    applies=_may_serve,
+)

@@ -6,12 +6,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin import display as column
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from unfold.decorators import display as column
 
-from registry import history, timestamps
-from registry import display
+from registry import display, history, timestamps
 from registry.admin import base, charts, extensions, filters, pausing, placing
 from registry.admin.extensions import Action, Column, Panel
 from registry.models import Event, ModelVersion, RegisteredModel
@@ -25,21 +24,37 @@ def champion_card(request: HttpRequest, model: RegisteredModel) -> dict[str, Any
     champion = model.champion
     if champion is None:
         return {"champion": None}
-    move = Event.objects.filter(registered_model=model, to_version=champion, kind__in=history.CHAMPION_KINDS).order_by("-count").first()
+    move = (
+        Event.objects.filter(registered_model=model, to_version=champion, kind__in=history.CHAMPION_KINDS)
+        .order_by("-count")
+        .first()
+    )
     challenger = model.challenger
     return {
-        "champion": champion, "unit": model.fleet.unit,
-        "mae": metric(champion, "mae"), "relative": metric(champion, "relative_mae"),
+        "champion": champion,
+        "unit": model.fleet.unit,
+        "mae": metric(champion, "mae"),
+        "relative": metric(champion, "relative_mae"),
         "serving_for": display.span(timestamps.utc_now() - (move.at if move else champion.created_at)),
         "rows": [
             ("Version", display.link(champion, f"v{champion.number} · {champion.label}")),
             ("Trainer", champion.trainer),
-            ("Promoted", display.joined(display.instant(move.at), f"by {move.actor}, cause {move.cause}") if move else display.NOTHING),
+            (
+                "Promoted",
+                display.joined(display.instant(move.at), f"by {move.actor}, cause {move.cause}")
+                if move
+                else display.NOTHING,
+            ),
             ("Fitted on data to", display.instant(champion.fit_end)),
-            ("Challenger", display.joined(display.badge("challenger"), display.link(challenger, f"v{challenger.number} waits")) if challenger else "none"),
+            (
+                "Challenger",
+                display.joined(display.badge("challenger"), display.link(challenger, f"v{challenger.number} waits"))
+                if challenger
+                else "none",
+            ),
             ("State of the model", display.badge(model.state)),
         ],
-    }  # fmt: skip
+    }
 
 
 def metric(version: ModelVersion, name: str) -> float | None:
@@ -49,38 +64,58 @@ def metric(version: ModelVersion, name: str) -> float | None:
 
 def error_chart(request: HttpRequest, model: RegisteredModel) -> dict[str, Any]:
     """Return the MAE of the newest versions against that of seasonal naive, with promotions starred."""
-    versions = list(model.versions.order_by("-number").defer("params", "library_versions", "extra")[:SHOWN_VERSIONS])[::-1]
+    versions = list(model.versions.order_by("-number").defer("params", "library_versions", "extra")[:SHOWN_VERSIONS])[
+        ::-1
+    ]
     if not versions:
         return {"empty": "No version yet: the first retraining makes one."}
     promoted = set(
-        Event.objects.filter(registered_model=model, kind__in=history.CHAMPION_KINDS, to_version__in=versions).values_list("to_version", flat=True)
+        Event.objects.filter(
+            registered_model=model, kind__in=history.CHAMPION_KINDS, to_version__in=versions
+        ).values_list("to_version", flat=True)
     )
     errors = [metric(version, "mae") for version in versions]
     floor = [version.scorecard.baseline.get("mae") for version in versions]
     texts = [f"v{each.number} ({each.trainer}): MAE {display.number(metric(each, 'mae'))}" for each in versions]
     chart = charts.lines(
-        labels=[f"v{version.number}" for version in versions], description=f"MAE of the versions of {model}",
+        labels=[f"v{version.number}" for version in versions],
+        description=f"MAE of the versions of {model}",
         series=[
             charts.Series(name="seasonal naive on the same windows", values=floor, style="dashed", marked=False),
             charts.Series(
-                name="MAE on the test windows", values=errors, texts=texts,
+                name="MAE on the test windows",
+                values=errors,
+                texts=texts,
                 stars=frozenset(place for place, version in enumerate(versions) if version.pk in promoted),
             ),
         ],
-    )  # fmt: skip
-    return {"chart": chart, "note": "★ became champion. Each version was scored on its own windows.", **_versions_table(model, versions[::-1], promoted)}
+    )
+    return {
+        "chart": chart,
+        "note": "★ became champion. Each version was scored on its own windows.",
+        **_versions_table(model, versions[::-1], promoted),
+    }
 
 
 def _versions_table(model: RegisteredModel, versions: Sequence[ModelVersion], promoted: set[Any]) -> dict[str, Any]:
     rows = [
         (
-            display.link(each, f"v{each.number}"), place_of(model, each), each.trainer, display.number(metric(each, "mae")),
-            display.number(metric(each, "relative_mae")), display.instant(each.created_at),
+            display.link(each, f"v{each.number}"),
+            place_of(model, each),
+            each.trainer,
+            display.number(metric(each, "mae")),
+            display.number(metric(each, "relative_mae")),
+            display.instant(each.created_at),
         )
         for each in versions
-    ]  # fmt: skip
+    ]
     more = display.listing(ModelVersion, registered_model__id__exact=model.pk)
-    return {"heads": ("Version", "Place", "Trainer", "MAE", "Relative MAE", "Registered"), "rows": rows, "more": more, "more_text": "All versions"}
+    return {
+        "heads": ("Version", "Place", "Trainer", "MAE", "Relative MAE", "Registered"),
+        "rows": rows,
+        "more": more,
+        "more_text": "All versions",
+    }
 
 
 def place_of(model: RegisteredModel, version: ModelVersion) -> Any:
@@ -92,13 +127,27 @@ def place_of(model: RegisteredModel, version: ModelVersion) -> Any:
 
 def ledger(request: HttpRequest, model: RegisteredModel) -> dict[str, Any]:
     """Return the newest lines of the model's ledger."""
-    events = Event.objects.filter(registered_model=model).select_related("from_version", "to_version").order_by("-count")
+    events = (
+        Event.objects.filter(registered_model=model).select_related("from_version", "to_version").order_by("-count")
+    )
     rows = [
-        (display.instant(each.at), display.link(each, each.kind), moved(each), each.actor, each.cause, each.reason or display.NOTHING)
+        (
+            display.instant(each.at),
+            display.link(each, each.kind),
+            moved(each),
+            each.actor,
+            each.cause,
+            each.reason or display.NOTHING,
+        )
         for each in events[:SHOWN_EVENTS]
     ]
     more = display.listing(Event, registered_model__id__exact=model.pk)
-    return {"heads": ("At", "Event", "Versions", "Who", "Cause", "Reason"), "rows": rows, "more": more, "more_text": f"All {model.ledger_count} lines"}
+    return {
+        "heads": ("At", "Event", "Versions", "Who", "Cause", "Reason"),
+        "rows": rows,
+        "more": more,
+        "more_text": f"All {model.ledger_count} lines",
+    }
 
 
 def moved(event: Event) -> Any:
@@ -120,13 +169,24 @@ class RegisteredModelAdmin(base.ScopedAdmin):
     """One entity of one fleet."""
 
     fixed_fields = ("fleet", "entity_key", "state", "champion", "challenger", "anchor")
-    fields = ("fleet", "entity_key", "tags")
-    list_display = ("entity_key", "fleet_link", "state_badge", "champion_link", "champion_mae", "champion_relative", "challenger_link")
+    list_display = (
+        "entity_key",
+        "fleet_link",
+        "state_badge",
+        "champion_link",
+        "champion_mae",
+        "champion_relative",
+        "challenger_link",
+    )
     list_filter = (filters.FleetFilter, filters.PlacedFilter, "state")
     list_select_related = ("fleet", "champion", "challenger")
     search_fields = ("entity_key", "fleet__name")
     autocomplete_fields = ("fleet",)
-    hidden_details = ("created_at",)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        if obj is None:
+            return ((None, {"fields": ("fleet", "entity_key", "tags")}),)
+        return (("Settings", {"fields": ("tags",)}),) if self.has_change_permission(request, obj) else ()
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).select_related("fleet", "champion", "challenger")
@@ -153,7 +213,11 @@ class RegisteredModelAdmin(base.ScopedAdmin):
 
     @column(description="champion")
     def champion_link(self, model: RegisteredModel) -> Any:
-        return display.link(model.champion, f"v{model.champion.number}") if model.champion else display.badge("new", "no champion")
+        return (
+            display.link(model.champion, f"v{model.champion.number}")
+            if model.champion
+            else display.badge("new", "no champion")
+        )
 
     @column(description="MAE")
     def champion_mae(self, model: RegisteredModel) -> Any:

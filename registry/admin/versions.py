@@ -6,12 +6,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin import display as column
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from unfold.decorators import display as column
 
-from registry import metrics
-from registry import display
+from registry import display, metrics
 from registry.admin import base, extensions, filters, placing
 from registry.admin.extensions import Action, Panel
 from registry.admin.registered_models import metric, place_of
@@ -30,7 +29,12 @@ def identity(request: HttpRequest, version: ModelVersion) -> dict[str, Any]:
             ("Trainer", version.trainer),
             ("Data from", display.instant(version.data_start)),
             ("Scored after fitting to", display.instant(version.train_end)),
-            ("Fitted to", display.joined(display.instant(version.fit_end), "refitted on all rows" if version.refitted else "not refitted")),
+            (
+                "Fitted to",
+                display.joined(
+                    display.instant(version.fit_end), "refitted on all rows" if version.refitted else "not refitted"
+                ),
+            ),
             ("Rows", display.number(version.rows)),
             ("Registered", display.instant(version.created_at)),
             ("Note", version.note or display.NOTHING),
@@ -41,10 +45,16 @@ def identity(request: HttpRequest, version: ModelVersion) -> dict[str, Any]:
 def scores(request: HttpRequest, version: ModelVersion) -> dict[str, Any]:
     """Return each metric of the version beside that of seasonal naive on the same points."""
     card = version.scorecard
-    rows = [_score(name, value, card.baseline.get(name), card.reasons.get(name, "")) for name, value in sorted(card.metrics.items())]
+    rows = [
+        _score(name, value, card.baseline.get(name), card.reasons.get(name, ""))
+        for name, value in sorted(card.metrics.items())
+    ]
     completeness = "" if card.completeness is None else f", {card.completeness:.0%} of the expected stamps present"
     span = f" from {card.test_start} to {card.test_end}" if card.test_start else ""
-    return {"rows": rows, "note": f"{card.points} points in {card.windows} windows{span}{completeness}. The scores are those of the unrefitted forecaster."}
+    return {
+        "rows": rows,
+        "note": f"{card.points} points in {card.windows} windows{span}{completeness}, before any refit.",
+    }
 
 
 def _score(name: str, value: float | None, baseline: float | None, reason: str) -> dict[str, Any]:
@@ -53,13 +63,17 @@ def _score(name: str, value: float | None, baseline: float | None, reason: str) 
         change = f"{100 * (value - baseline) / abs(baseline):+.1f} %"
     better = display.NOTHING
     if value is not None and baseline is not None and name in metrics.BUILT_IN:
-        better = "this version" if metrics.is_better(name, value, baseline) else "no" if value == baseline else "seasonal naive"
+        better = (
+            "this version" if metrics.is_better(name, value, baseline) else "neither" if value == baseline else "naive"
+        )
     return {"name": name, "value": value, "baseline": baseline, "reason": reason, "change": change, "better": better}
 
 
 def gate_report(request: HttpRequest, version: ModelVersion) -> dict[str, Any]:
     """Return the newest gate report of the ledger about this version."""
-    events = Event.objects.filter(registered_model=version.registered_model_id, to_version=version, report__isnull=False)
+    events = Event.objects.filter(
+        registered_model=version.registered_model_id, to_version=version, report__isnull=False
+    )
     event = events.order_by("-count").first()
     return {"report": event.report if event else None, "empty": "The ledger has no gate report about this version."}
 
@@ -93,8 +107,15 @@ def artifact(request: HttpRequest, version: ModelVersion) -> dict[str, Any]:
 
 def holds(request: HttpRequest, version: ModelVersion) -> dict[str, Any]:
     """Return who needs this version kept."""
-    rows = [(each.get_placed_by_display(), each.reason, display.instant(each.until)) for each in version.holds.order_by("pk")]
-    return {"heads": ("Placed by", "Reason", "Until"), "rows": rows, "empty": "Nobody holds it: retention may let it go."}
+    rows = [
+        (each.get_placed_by_display(), each.reason, display.instant(each.until))
+        for each in version.holds.order_by("pk")
+    ]
+    return {
+        "heads": ("Placed by", "Reason", "Until"),
+        "rows": rows,
+        "empty": "Nobody holds it: retention may let it go.",
+    }
 
 
 OWN_PANELS = (

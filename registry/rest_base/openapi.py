@@ -13,7 +13,6 @@ ALWAYS = {
     "400": "a value is refused or malformed",
     "401": "no token, or one that is not valid",
     "403": "the role or the token does not allow it",
-    "429": "too many requests",
     "503": "a part that is needed does not answer",
 }
 UNKNOWN = {"404": "unknown, or not yours"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Sequence
-from functools import reduce
+from functools import cache, reduce
 from operator import or_
 from typing import Any
 
@@ -95,6 +95,7 @@ def listing(request: Request, rows: Sequence[Any], following: str | None) -> Res
     return Response({"results": rows, "next_cursor": following, "next": _address(request, following)})
 
 
+@cache
 def shape_of(shape: type[serializers.BaseSerializer[Any]]) -> serializers.Serializer[Any]:
     """Return how a page of these rows looks, for the OpenAPI document."""
     return inline_serializer(

@@ -27,4 +27,3 @@ def add_number(value: float, offset: float) -> str:
 def exact(value: object) -> object:
     """Return an instant with its seconds."""
     return display.instant(value, seconds=True)  # type: ignore[arg-type]  # templates are not typed
-

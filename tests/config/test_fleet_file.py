@@ -11,7 +11,8 @@ import pytest
 from config import fleet_file
 from config.fleet_file import FleetFileInvalid, Outcome
 from registry.configure import MadeByHand, VersionsDepend
-from registry.models import Fleet, Hold, ModelVersion, RegisteredModel
+from registry.models import Fleet, Hold, ModelVersion
+from tests import factories
 from tests.config import fleet_files
 from training import policy_sections, scheduling
 from training.configure import SourceShared
@@ -138,18 +139,14 @@ def test_pauses_and_holds_are_never_touched(tmp_path: Path) -> None:
 
 
 def a_version(fleet: Fleet) -> ModelVersion:
-    model = RegisteredModel.objects.create(fleet=fleet, entity_key="a")
-    return ModelVersion.objects.create(
-        registered_model=model, number=1, label="l", trainer="ridge", artifact_digest="d", artifact_size=1, artifact_format="f",
-        artifact_key_id="k", artifact_signature="s", created_at=NOW,
-    )  # fmt: skip
+    return factories.version(registered_model=factories.registered_model(fleet=fleet))
 
 
 def test_what_was_made_by_hand_is_refused_until_it_is_adopted(tmp_path: Path) -> None:
     Fleet.objects.create(tenant="default", name="bakery", kind="forecast", frequency="D", horizon=3)
     file = fleet_files.write(tmp_path)
 
-    with pytest.raises(MadeByHand, match="fleet bakery was made by hand.*--adopt"):
+    with pytest.raises(MadeByHand, match=r"fleet bakery was made by hand.*--adopt"):
         applied(file)
     assert not Source.objects.exists()
 
@@ -210,7 +207,7 @@ def test_two_fleets_share_a_source_only_where_both_files_describe_it_alike(tmp_p
     }
 
     differing = fleet_files.changed('"series_id"', '"store"', text=other)
-    with pytest.raises(SourceShared, match="also feeds fleet bakery, where columns.entity is 'series_id'"):
+    with pytest.raises(SourceShared, match=r"also feeds fleet bakery, where columns.entity is 'series_id'"):
         applied(fleet_files.write(tmp_path, text=differing, name="other.toml"))
 
 
@@ -225,40 +222,49 @@ def test_several_files_are_applied_all_or_none(tmp_path: Path) -> None:
     assert [fleet.name for fleet in Fleet.objects.all()] == ["cafe"]
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "key", "value", "allowed"),
-    [
-        ('name = "bakery"', 'name = "Bakery"', "fleet.name", '"Bakery"', "small letters"),
-        ('kind = "forecast"', 'kind = "cluster"', "fleet.kind", '"cluster"', "one of forecast, regression"),
-        ('kind = "forecast"', "", "fleet.kind", "", "one of forecast, regression"),
-        ('frequency = "D"', 'frequency = "daily"', "fleet.frequency", '"daily"', "15min"),
-        ("horizon = 7", "horizon = 0", "fleet.horizon", "0", "1 to 10000"),
-        ("horizon = 7", 'horizon = "7"', "fleet.horizon", '"7"', "a whole number"),
-        ("horizon = 7", "horizon = true", "fleet.horizon", "true", "a whole number"),
-        ("horizon = 7", "horizn = 7", "fleet.horizn", "7", "did you mean horizon?"),
-        ('unit = "pieces"', "retention = {keep = 0}", "fleet.retention.keep", "0", "1 to 10000"),
-        ('unit = "pieces"', 'metric_settings = {primary = "maee"}', "fleet.metric_settings.primary", '"maee"', "one of "),
-        ('zone = "Europe/Berlin"\nunit', 'zone = "Berlin"\nunit', "fleet.time_zone", '"Berlin"', "an IANA time zone"),
-        ("data.csv", "data.xlsx", "source.path", "data.xlsx", "ends in .csv, .csv.gz, .parquet"),
-        ("data.csv", "other.csv", "source.path", "other.csv", "an existing file"),
-        ('target = "y"', "", "source.columns.target", "", "required"),
-        ('target = "y"', 'target = "ds"', "source.columns", '"ds"', "each column in one place only"),
-        ('target = "y"', 'target = "y"\nfeatures = ["x"]', "source.columns.features", '["x"]', "none in a fleet of kind forecast"),
-        ('trainers = ["prophet"]', 'trainers = ["profet"]', "policy.nightly.trainers.0.name", '"profet"', "one of prophet, seasonal_naive"),
-        ('trainers = ["prophet"]', 'trainers = ["ridge"]', "policy.nightly.trainers.0.name", '"ridge"', "in a fleet of kind forecast"),
-        ('trainers = ["prophet"]', "trainers = []", "policy.nightly.trainers", "[]", "at least one of"),
-        ('trainers = ["prophet"]', "", "policy.nightly.trainers", "", "required"),
-        ("30 18 * * *", "61 18 * * *", "policy.nightly.cron", '"61 18 * * *"', "five cron fields"),
-        ("30 18 * * *", "0 0 30 2 *", "policy.nightly.cron", '"0 0 30 2 *"', "five cron fields"),
-        ('cron = "30', 'look_back_days = 0\ncron = "30', "policy.nightly.look_back_days", "0", "1 to 3660"),
-        ('cron = "30', 'misfire = "never"\ncron = "30', "policy.nightly.misfire", '"never"', "one of skip, run_latest, run_all"),
-        ('cron = "30', 'gate_limits = {floor = nan}\ncron = "30', "policy.nightly.gate_limits.floor", "NaN", "a finite number"),
-        ('cron = "30', 'gate_limits = {flor = 1}\ncron = "30', "policy.nightly.gate_limits.flor", "1", "did you mean floor?"),
-        ('cron = "30', 'expectations = {maximum_gap_ratio = 2}\ncron = "30', "policy.nightly.expectations.maximum_gap_ratio", "2", "0 to 1"),
-        ('cron = "30', 'selector = {tags = ["a"], entity_pattern = "b"}\ncron = "30', "policy.nightly.selector", "", "one of the two"),
-        ("[policy.nightly]", '[policy."By Night"]', "policy.By Night", '"By Night"', "small letters"),
-    ],
-)  # fmt: skip
+POLICY = "policy.nightly"
+CRON = 'cron = "30'
+TRAINERS = 'trainers = ["prophet"]'
+REFUSALS = [
+    ('name = "bakery"', 'name = "Bakery"', "fleet.name", '"Bakery"', "small letters"),
+    ('kind = "forecast"', 'kind = "cluster"', "fleet.kind", '"cluster"', "one of forecast, regression"),
+    ('kind = "forecast"', "", "fleet.kind", "", "one of forecast, regression"),
+    ('frequency = "D"', 'frequency = "daily"', "fleet.frequency", '"daily"', "15min"),
+    ("horizon = 7", "horizon = 0", "fleet.horizon", "0", "1 to 10000"),
+    ("horizon = 7", 'horizon = "7"', "fleet.horizon", '"7"', "a whole number"),
+    ("horizon = 7", "horizon = true", "fleet.horizon", "true", "a whole number"),
+    ("horizon = 7", "horizn = 7", "fleet.horizn", "7", "did you mean horizon?"),
+    ('unit = "pieces"', "retention = {keep = 0}", "fleet.retention.keep", "0", "1 to 10000"),
+    ('unit = "pieces"', 'metric_settings = {primary = "x"}', "fleet.metric_settings.primary", '"x"', "one of annual_"),
+    ('zone = "Europe/Berlin"\nunit', 'zone = "Berlin"\nunit', "fleet.time_zone", '"Berlin"', "an IANA time zone"),
+    ("data.csv", "data.xlsx", "source.path", "data.xlsx", "ends in .csv, .csv.gz, .parquet"),
+    ("data.csv", "other.csv", "source.path", "other.csv", "an existing file"),
+    ('target = "y"', "", "source.columns.target", "", "required"),
+    ('target = "y"', 'target = "ds"', "source.columns", '"ds"', "each column in one place only"),
+    ('target = "y"', 'target = "y"\nfeatures = ["x"]', "source.columns.features", '["x"]', "none in a fleet of kind"),
+    (TRAINERS, 'trainers = ["profet"]', f"{POLICY}.trainers.0.name", '"profet"', "one of prophet, seasonal_naive"),
+    (TRAINERS, 'trainers = ["ridge"]', f"{POLICY}.trainers.0.name", '"ridge"', "in a fleet of kind forecast"),
+    (TRAINERS, "trainers = []", f"{POLICY}.trainers", "[]", "at least one of"),
+    (TRAINERS, "", f"{POLICY}.trainers", "", "required"),
+    ("30 18 * * *", "61 18 * * *", f"{POLICY}.cron", '"61 18 * * *"', "five cron fields"),
+    ("30 18 * * *", "0 0 30 2 *", f"{POLICY}.cron", '"0 0 30 2 *"', "five cron fields"),
+    (CRON, f"look_back_days = 0\n{CRON}", f"{POLICY}.look_back_days", "0", "1 to 3660"),
+    (CRON, f'misfire = "never"\n{CRON}', f"{POLICY}.misfire", '"never"', "one of skip, run_latest, run_all"),
+    (CRON, f"gate_limits = {{floor = nan}}\n{CRON}", f"{POLICY}.gate_limits.floor", "NaN", "a finite number"),
+    (CRON, f"gate_limits = {{flor = 1}}\n{CRON}", f"{POLICY}.gate_limits.flor", "1", "did you mean floor?"),
+    (
+        CRON,
+        f"expectations = {{maximum_gap_ratio = 2}}\n{CRON}",
+        f"{POLICY}.expectations.maximum_gap_ratio",
+        "2",
+        "0 to 1",
+    ),
+    (CRON, f'selector = {{tags = ["a"], entity_pattern = "b"}}\n{CRON}', f"{POLICY}.selector", "", "one of the two"),
+    (f"[{POLICY}]", '[policy."By Night"]', "policy.By Night", '"By Night"', "small letters"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "key", "value", "allowed"), REFUSALS)
 def test_an_error_names_key_value_and_what_is_allowed(
     tmp_path: Path, old: str, new: str, key: str, value: str, allowed: str
 ) -> None:
@@ -267,6 +273,16 @@ def test_an_error_names_key_value_and_what_is_allowed(
     assert key in found, found
     assert value in found[key][0]
     assert allowed in found[key][1]
+
+
+@pytest.mark.parametrize(
+    ("params", "allowed"),
+    [("{growth = 'cubic'}", "growth"), ("{no_such = 1}", "no_such"), ("{interval_width = inf}", "finite")],
+)
+def test_parameters_are_checked_by_their_trainer(tmp_path: Path, params: str, allowed: str) -> None:
+    text = fleet_files.changed(TRAINERS, f'trainers = [{{name = "prophet", params = {params}}}]')
+    found = problems(fleet_files.write(tmp_path, text=text))
+    assert allowed in found[f"{POLICY}.trainers.0.params"][1]
 
 
 def test_all_errors_are_told_at_once(tmp_path: Path) -> None:

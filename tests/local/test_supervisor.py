@@ -51,6 +51,13 @@ class Set:
         """The process behind a name."""
         return int(self.page["processes"][name]["pid"])
 
+    @property
+    def grandchild(self) -> int:
+        """The number that a program said its child has."""
+        found = re.search(r"child (\d+)", self.said)
+        assert found is not None
+        return int(found[1])
+
     def wait_until_ready(self) -> None:
         """Return once the line that scripts wait for stands there."""
         wait_until(lambda: "ready  http://127.0.0.1:1/admin/" in self.said)
@@ -92,7 +99,7 @@ def test_every_line_carries_the_name_of_its_process(running: Any) -> None:
 def test_signal_stops_every_process_and_leaves_nothing(running: Any, number: signal.Signals) -> None:
     one = running(web=SLEEPER, stubborn=STUBBORN)
     one.wait_until_ready()
-    grandchild = int(re.search(r"child (\d+)", one.said)[1])
+    grandchild = one.grandchild
     left = [one.pid("web"), one.pid("stubborn"), grandchild]
 
     status = one.end(number)
@@ -133,7 +140,7 @@ def test_killed_process_is_replaced_and_its_own_children_do_not_go_on(running: A
     one = running(web=["sh", "-c", "sleep 600 & echo child $!; wait"])
     one.wait_until_ready()
     killed = one.pid("web")
-    grandchild = int(re.search(r"child (\d+)", one.said)[1])
+    grandchild = one.grandchild
 
     os.kill(killed, signal.SIGKILL)
 

@@ -68,7 +68,7 @@ def test_everything_comes_back_exactly_and_in_full() -> None:
 
 
 def test_equal_content_gives_equal_bytes() -> None:
-    shuffled = replace(FULL, metadata=dict(reversed(FULL.metadata.items())))
+    shuffled = replace(FULL, metadata=dict(reversed(list(FULL.metadata.items()))))
     assert bundle.pack(FULL) == bundle.pack(replace(FULL)) == bundle.pack(shuffled)
     assert bundle.pack(FULL) != bundle.pack(replace(FULL, forecaster=b"other"))
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from typing import Any
+from uuid import UUID
 
 import pytest
 from django import forms
@@ -20,7 +22,7 @@ from training.models import RetrainingPolicy, TrainingRun
 pytestmark = pytest.mark.django_db
 
 
-def stored(table: str, column: str, key: object) -> object:
+def stored(table: str, column: str, key: UUID | int) -> object:
     """What stands in the column, as the database sees it."""
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {column}::text FROM {table} WHERE id = %s", [key])
@@ -158,7 +160,8 @@ def test_a_form_that_was_not_touched_has_not_changed() -> None:
 def test_fixtures_carry_the_dataclass() -> None:
     fleet = factories.fleet(retention=Retention(keep=3))
     [restored] = serializers.deserialize("json", serializers.serialize("json", [fleet]))
-    assert restored.object.retention == Retention(keep=3)
+    read: Any = restored.object
+    assert read.retention == Retention(keep=3)
 
 
 def test_a_report_in_the_ledger_may_be_absent() -> None:

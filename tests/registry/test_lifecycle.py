@@ -6,6 +6,7 @@ import logging
 import re
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -28,12 +29,12 @@ def registered_model() -> RegisteredModel:
     return factories.registered_model()
 
 
-def move(version: ModelVersion, *, expected: UUID | None = None, **values: object) -> Move:
+def move(version: ModelVersion, *, expected: UUID | None = None, **values: Any) -> Move:
     return Move(
         registered_model_id=version.registered_model_id,
         version_id=version.pk,
         expected_id=expected,
-        **values,  # type: ignore[arg-type]
+        **values,
     )
 
 
@@ -129,7 +130,7 @@ def test_labels_grow_again_when_the_clock_has_caught_up(registered_model: Regist
     ],
 )
 @pytest.mark.requirement("R05")
-def test_metadata_that_cannot_be_kept_is_refused(registered_model: RegisteredModel, values: dict[str, object]) -> None:
+def test_metadata_that_cannot_be_kept_is_refused(registered_model: RegisteredModel, values: dict[str, Any]) -> None:
     with pytest.raises(lifecycle.MetadataInvalid):
         factories.version(registered_model=registered_model, **values)
     assert not ModelVersion.objects.exists()

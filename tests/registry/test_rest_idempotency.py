@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import connections
 
 from registry import timestamps
-from registry.models import Event, IdempotencyKey
+from registry.models import Event, Fleet, IdempotencyKey
 from tests import factories
-from tests.rest_client import as_user, caller, problem
+from tests.rest_client import Caller, as_user, caller, problem
 from training.models import Batch
 
 pytestmark = pytest.mark.usefixtures("roles")
 
 
 @pytest.fixture
-def bakery(db):
+def bakery(db: None) -> Fleet:
     fleet = factories.fleet(name="bakery")
     factories.policy(fleet=fleet)
     factories.registered_model(fleet=fleet, entity_key="bread")
@@ -27,7 +28,7 @@ def bakery(db):
 
 
 @pytest.mark.django_db
-def test_the_same_request_again_gets_the_same_answer_and_starts_nothing(bakery):
+def test_the_same_request_again_gets_the_same_answer_and_starts_nothing(bakery: Fleet) -> None:
     operator = caller(role="operator")
     first = operator.post("runs", {"fleet": "bakery", "entity": "bread"}, key="k1")
     second = operator.post("runs", {"entity": "bread", "fleet": "bakery"}, key="k1")
@@ -39,7 +40,7 @@ def test_the_same_request_again_gets_the_same_answer_and_starts_nothing(bakery):
 
 
 @pytest.mark.django_db
-def test_another_body_with_the_key_is_a_conflict(bakery):
+def test_another_body_with_the_key_is_a_conflict(bakery: Fleet) -> None:
     operator = caller(role="operator")
     operator.post("runs", {"fleet": "bakery", "entity": "bread"}, key="k1")
     problem(
@@ -51,7 +52,7 @@ def test_another_body_with_the_key_is_a_conflict(bakery):
 
 
 @pytest.mark.django_db
-def test_the_key_of_another_user_or_another_token_is_no_key_of_mine(bakery):
+def test_the_key_of_another_user_or_another_token_is_no_key_of_mine(bakery: Fleet) -> None:
     user = factories.user(role="operator")
     body = {"fleet": "bakery", "entity": "bread"}
     as_user(user).post("runs", body, key="k1")
@@ -60,7 +61,7 @@ def test_the_key_of_another_user_or_another_token_is_no_key_of_mine(bakery):
 
 
 @pytest.mark.django_db
-def test_a_request_that_failed_may_be_sent_again_with_its_key(bakery):
+def test_a_request_that_failed_may_be_sent_again_with_its_key(bakery: Fleet) -> None:
     operator = caller(role="operator")
     body = {"fleet": "bakery", "entity": "cake"}
     problem(operator.post("runs", body, key="k1"), status=404, code="entity_unknown")
@@ -70,13 +71,13 @@ def test_a_request_that_failed_may_be_sent_again_with_its_key(bakery):
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("key", ["x" * 129, "two words", "é"])
-def test_a_key_outside_its_bounds_is_refused(bakery, key):
+def test_a_key_outside_its_bounds_is_refused(bakery: Fleet, key: str) -> None:
     problem(caller(role="operator").post("runs", {"fleet": "bakery"}, key=key), status=400, code="invalid")
     assert not Batch.objects.exists()
 
 
 @pytest.mark.django_db
-def test_an_old_key_is_forgotten(bakery):
+def test_an_old_key_is_forgotten(bakery: Fleet) -> None:
     operator = caller(role="operator")
     body = {"fleet": "bakery", "entity": "bread"}
     operator.post("runs", body, key="k1")
@@ -86,7 +87,7 @@ def test_an_old_key_is_forgotten(bakery):
 
 
 @pytest.mark.django_db
-def test_a_promotion_that_is_sent_twice_happens_once(bakery):
+def test_a_promotion_that_is_sent_twice_happens_once(bakery: Fleet) -> None:
     model = bakery.registered_models.get(entity_key="bread")
     factories.champion(registered_model=model)
     version = factories.version(registered_model=model)
@@ -99,15 +100,13 @@ def test_a_promotion_that_is_sent_twice_happens_once(bakery):
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.requirement("S07")
-def test_of_many_requests_at_once_with_one_key_one_starts_work(bakery):
+def test_of_many_requests_at_once_with_one_key_one_starts_work(bakery: Fleet) -> None:
     user = factories.user(role="operator")
     operator = as_user(user)
     operator.get("fleets")
     headers = operator.http.defaults
 
-    def send(_):
-        from tests.rest_client import Caller
-
+    def send(_: int) -> Any:
         each = Caller()
         each.http.defaults = headers
         try:

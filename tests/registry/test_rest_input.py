@@ -6,27 +6,28 @@ import json
 
 import pytest
 
-from training.models import Batch
+from registry.rest_base import paging
 from tests import factories
-from tests.rest_client import caller, problem
+from tests.rest_client import Caller, caller, problem
+from training.models import Batch
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("roles")]
 
 
 @pytest.fixture
-def operator():
+def operator() -> Caller:
     return caller(role="operator")
 
 
 @pytest.mark.requirement("P04")
-def test_an_unknown_field_is_refused_by_name(operator):
+def test_an_unknown_field_is_refused_by_name(operator: Caller) -> None:
     body = problem(operator.post("runs", {"fleet": "bakery", "dayz": 7}), status=400, code="invalid")
     assert [error["pointer"] for error in body["errors"]] == ["#/dayz"]
     assert "days" in body["errors"][0]["detail"]
 
 
 @pytest.mark.requirement("P04")
-def test_each_wrong_field_has_a_pointer(operator):
+def test_each_wrong_field_has_a_pointer(operator: Caller) -> None:
     fleet = factories.fleet()
     sent = {"fleet": fleet.name, "days": "soon", "kind": "dance", "reason": "x" * 501, "background": "perhaps"}
     body = problem(operator.post("runs", sent), status=400, code="invalid")
@@ -35,12 +36,12 @@ def test_each_wrong_field_has_a_pointer(operator):
 
 @pytest.mark.requirement("T05")
 @pytest.mark.parametrize("days", [0, -1, 3661, 10**30])
-def test_a_look_back_outside_the_limits_is_refused(operator, days):
+def test_a_look_back_outside_the_limits_is_refused(operator: Caller, days: int) -> None:
     body = problem(operator.post("runs", {"fleet": "bakery", "days": days}), status=400, code="invalid")
     assert body["errors"][0]["pointer"] == "#/days"
 
 
-def test_a_missing_field_is_named(operator):
+def test_a_missing_field_is_named(operator: Caller) -> None:
     body = problem(operator.post("runs", {}), status=400, code="invalid")
     assert body["errors"][0]["pointer"] == "#/fleet"
 
@@ -64,22 +65,22 @@ BROKEN = {
 
 @pytest.mark.requirement("P04")
 @pytest.mark.parametrize("name", BROKEN)
-def test_broken_json_is_refused(operator, name):
+def test_broken_json_is_refused(operator: Caller, name: str) -> None:
     problem(operator.raw("POST", "runs", BROKEN[name]), status=400, code="malformed")
     assert not Batch.objects.exists()
 
 
 @pytest.mark.parametrize("value", ["null", "[]", '"text"', "7", "true"])
-def test_a_body_that_is_no_object_is_refused(operator, value):
+def test_a_body_that_is_no_object_is_refused(operator: Caller, value: str) -> None:
     problem(operator.raw("POST", "runs", value), status=400, code="invalid")
 
 
-def test_a_large_body_is_refused_before_it_is_parsed(operator):
+def test_a_large_body_is_refused_before_it_is_parsed(operator: Caller) -> None:
     body = json.dumps({"fleet": "x", "reason": "y" * 1024**2})
     problem(operator.raw("POST", "runs", body), status=413, code="body_too_large")
 
 
-def test_another_media_type_is_refused(operator):
+def test_another_media_type_is_refused(operator: Caller) -> None:
     answer = operator.http.post("/api/v1/runs", {"fleet": "x"})
     problem(answer, status=415, code="unsupported_media_type")
 
@@ -89,27 +90,27 @@ def test_another_media_type_is_refused(operator):
     "text", ["7", "not-a-uuid", "00000000-0000-0000-0000-00000000000g", "{}", "%00", "%2e%2e", "é"]
 )
 @pytest.mark.parametrize("kind", ["runs", "batches", "versions"])
-def test_a_malformed_id_is_400(operator, kind, text):
+def test_a_malformed_id_is_400(operator: Caller, kind: str, text: str) -> None:
     problem(operator.get(f"{kind}/{text}"), status=400, code="malformed")
 
 
 @pytest.mark.requirement("P03")
 @pytest.mark.parametrize("kind", ["run", "batch", "version"])
-def test_an_unknown_id_is_404(operator, kind):
+def test_an_unknown_id_is_404(operator: Caller, kind: str) -> None:
     plural = {"run": "runs", "batch": "batches", "version": "versions"}[kind]
     answer = operator.get(f"{plural}/0190a1b2-0000-7000-8000-000000000000")
     problem(answer, status=404, code=f"{kind}_unknown")
 
 
 @pytest.mark.parametrize("name", ["%00", "..%2f..", "UPPER", "a" * 64, "%F0%9F%98%80", "a%20b", "%2e%2e", "'--"])
-def test_a_name_that_no_fleet_can_have_is_refused(operator, name):
+def test_a_name_that_no_fleet_can_have_is_refused(operator: Caller, name: str) -> None:
     answer = operator.get(f"models/{name}")
     assert answer.status_code in (400, 404)
     assert answer.json()["code"] in ("malformed", "not_found")
 
 
 @pytest.mark.parametrize("entity", ["%00", "-x", "a b", "a" * 129, "%252e%252e"])
-def test_a_key_that_no_entity_can_have_is_refused(operator, entity):
+def test_a_key_that_no_entity_can_have_is_refused(operator: Caller, entity: str) -> None:
     fleet = factories.fleet()
     problem(operator.get(f"models/{fleet.name}/{entity}"), status=400, code="malformed")
 
@@ -137,12 +138,12 @@ BAD_QUERIES = [
 
 @pytest.mark.requirement("P04")
 @pytest.mark.parametrize(("path", "name", "value"), BAD_QUERIES)
-def test_a_bad_parameter_is_refused_by_name(operator, path, name, value):
+def test_a_bad_parameter_is_refused_by_name(operator: Caller, path: str, name: str, value: str) -> None:
     body = problem(operator.get(path, **{name: value}), status=400, code="invalid")
     assert [error["parameter"] for error in body["errors"]] == [name]
 
 
-def test_a_parameter_given_twice_is_refused(operator):
+def test_a_parameter_given_twice_is_refused(operator: Caller) -> None:
     body = problem(operator.get("/api/v1/runs?state=failed&state=queued"), status=400, code="invalid")
     assert body["errors"][0]["parameter"] == "state"
 
@@ -150,19 +151,17 @@ def test_a_parameter_given_twice_is_refused(operator):
 @pytest.mark.parametrize(
     "query", ["min_mae=nan", "max_mae=inf", "min_mae=x", "min_nonsense=1", "min_mae__gte=1", "max_scorecard=1"]
 )
-def test_a_metric_filter_outside_the_catalogue_is_refused(operator, query):
+def test_a_metric_filter_outside_the_catalogue_is_refused(operator: Caller, query: str) -> None:
     model = factories.registered_model()
     answer = operator.get(f"/api/v1/models/{model.fleet.name}/{model.entity_key}/versions?{query}")
     body = problem(answer, status=400, code="invalid")
     assert body["errors"][0]["parameter"] == query.partition("=")[0]
 
 
-def test_a_cursor_beyond_every_number_is_refused_or_empty(operator):
-    from registry.rest_base import paging
-
+def test_a_cursor_beyond_every_number_is_no_fault(operator: Caller) -> None:
     model = factories.registered_model()
     factories.version(registered_model=model)
     answer = operator.get(f"models/{model.fleet.name}/{model.entity_key}/versions", cursor=paging.encode(["9" * 30]))
     assert answer.status_code == 200
     assert len(answer.json()["results"]) == 1
-    problem(operator.get("events", cursor=paging.encode([10**30, 1])), status=400, code="invalid")
+    assert operator.get("events", cursor=paging.encode([10**30, 1])).json()["results"] == []

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from registry.models import Event
+from registry.models import Event, RegisteredModel
 from tests import factories
 from tests.factories import NOW
 from tests.rest_client import caller, problem
@@ -16,17 +16,17 @@ ADDRESS = "models/bakery/bread"
 
 
 @pytest.fixture
-def model():
+def model() -> RegisteredModel:
     return factories.registered_model(fleet=factories.fleet(name="bakery"), entity_key="bread")
 
 
 @pytest.mark.requirement("R09")
-def test_a_model_without_champion_says_so(model):
+def test_a_model_without_champion_says_so(model: RegisteredModel) -> None:
     problem(caller(role="viewer").get(f"{ADDRESS}/champion"), status=404, code="no_champion")
 
 
 @pytest.mark.requirement("P01")
-def test_the_champion_is_shown_now_and_at_a_time(model):
+def test_the_champion_is_shown_now_and_at_a_time(model: RegisteredModel) -> None:
     first = factories.champion(registered_model=model, at=NOW)
     second = factories.champion(registered_model=model, at=NOW + timedelta(days=1))
     viewer = caller(role="viewer")
@@ -37,11 +37,11 @@ def test_the_champion_is_shown_now_and_at_a_time(model):
 
 
 @pytest.mark.parametrize("at", ["yesterday", "2026-03-01T20:00:00", "2026-13-01T00:00:00Z", "9999999999999"])
-def test_a_time_that_is_none_is_refused(model, at):
+def test_a_time_that_is_none_is_refused(model: RegisteredModel, at: str) -> None:
     problem(caller(role="viewer").get(f"{ADDRESS}/champion", at=at), status=400, code="timestamp_invalid")
 
 
-def test_the_etag_spares_the_body_until_the_champion_moves(model):
+def test_the_etag_spares_the_body_until_the_champion_moves(model: RegisteredModel) -> None:
     factories.champion(registered_model=model)
     viewer = caller(role="viewer")
     first = viewer.get(f"{ADDRESS}/champion")
@@ -56,7 +56,7 @@ def test_the_etag_spares_the_body_until_the_champion_moves(model):
 
 
 @pytest.mark.requirement("R13")
-def test_an_approver_promotes_with_a_reason(model):
+def test_an_approver_promotes_with_a_reason(model: RegisteredModel) -> None:
     factories.champion(registered_model=model)
     better = factories.version(registered_model=model)
     approver = caller(role="approver")
@@ -71,7 +71,7 @@ def test_an_approver_promotes_with_a_reason(model):
 
 
 @pytest.mark.requirement("R14")
-def test_an_approver_rolls_back_to_the_champion_before(model):
+def test_an_approver_rolls_back_to_the_champion_before(model: RegisteredModel) -> None:
     first = factories.champion(registered_model=model)
     second = factories.champion(registered_model=model, at=NOW + timedelta(days=1))
     approver = caller(role="approver")
@@ -84,7 +84,7 @@ def test_an_approver_rolls_back_to_the_champion_before(model):
 
 @pytest.mark.parametrize("move", ["promote", "rollback"])
 @pytest.mark.parametrize("reason", [None, "", "   "])
-def test_a_move_without_a_reason_is_refused(model, move, reason):
+def test_a_move_without_a_reason_is_refused(model: RegisteredModel, move: str, reason: str | None) -> None:
     factories.champion(registered_model=model)
     factories.version(registered_model=model)
     body = {"version": "2"} if move == "promote" else {"to": "2"}
@@ -93,13 +93,13 @@ def test_a_move_without_a_reason_is_refused(model, move, reason):
     assert found["errors"][0]["pointer"] == "#/reason"
 
 
-def test_a_move_to_what_already_serves_is_a_conflict(model):
+def test_a_move_to_what_already_serves_is_a_conflict(model: RegisteredModel) -> None:
     factories.champion(registered_model=model)
     sent = {"version": "1", "reason": "Again."}
     problem(caller(role="approver").post(f"{ADDRESS}/promote", sent), status=409, code="already_champion")
 
 
-def test_there_may_be_nothing_to_roll_back_to(model):
+def test_there_may_be_nothing_to_roll_back_to(model: RegisteredModel) -> None:
     factories.champion(registered_model=model)
     answer = caller(role="approver").post(f"{ADDRESS}/rollback", {"reason": "Bad."})
     assert answer.status_code == 409
@@ -107,7 +107,7 @@ def test_there_may_be_nothing_to_roll_back_to(model):
     assert Event.objects.filter(kind="registry.champion.rolled_back").count() == 0
 
 
-def test_the_history_tells_every_move_newest_first(model):
+def test_the_history_tells_every_move_newest_first(model: RegisteredModel) -> None:
     factories.champion(registered_model=model)
     factories.champion(registered_model=model, at=NOW + timedelta(days=1))
     rows = caller(role="viewer").get(f"{ADDRESS}/history").json()["results"]
@@ -117,7 +117,7 @@ def test_the_history_tells_every_move_newest_first(model):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_feed_gives_every_event_once_and_a_cursor_for_later(model):
+def test_the_feed_gives_every_event_once_and_a_cursor_for_later(model: RegisteredModel) -> None:
     viewer = caller(role="viewer")
     for day in range(3):
         factories.champion(registered_model=model, at=NOW + timedelta(days=day))
@@ -134,7 +134,7 @@ def test_the_feed_gives_every_event_once_and_a_cursor_for_later(model):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_feed_shows_only_my_tenants(model):
+def test_the_feed_shows_only_my_tenants(model: RegisteredModel) -> None:
     factories.champion(registered_model=model)
     foreign = factories.registered_model(fleet=factories.fleet(tenant="globex"))
     factories.champion(registered_model=foreign)

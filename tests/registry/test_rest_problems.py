@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import logging
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import DataError, OperationalError, connection, transaction
 from django.http import Http404
 from rest_framework import exceptions
+from rest_framework.response import Response
 from rest_framework.test import APIRequestFactory
 
 from registry import errors
@@ -23,17 +28,16 @@ class Failing(views.ApiView):
     permission_classes = ()
     failure: BaseException = Exception()
 
-    def get(self, request):
+    def get(self, request: Any) -> Response:
         raise self.failure
 
 
-def answer(failure):
+def answer(failure: Exception) -> Any:
     response = Failing.as_view(failure=failure)(APIRequestFactory().get("/"))
     response.render()
-    import json
-
-    response.json = lambda: json.loads(response.content)
-    return response
+    return SimpleNamespace(
+        status_code=response.status_code, headers=response.headers, json=lambda: json.loads(response.content)
+    )
 
 
 @pytest.mark.requirement("B06")
@@ -56,18 +60,18 @@ def answer(failure):
         (OperationalError("could not connect, password=hunter2"), 503, "database_unavailable"),
     ],
 )
-def test_each_kind_of_failure_has_its_problem(failure, status, code):
+def test_each_kind_of_failure_has_its_problem(failure: Exception, status: int, code: str) -> None:
     body = problem(answer(failure), status=status, code=code)
     assert "secret" not in str(body)
     assert "hunter2" not in str(body)
 
 
-def test_a_failure_of_a_field_points_to_it():
+def test_a_failure_of_a_field_points_to_it() -> None:
     body = problem(answer(errors.Invalid("Too many days.", field="days")), status=400, code="invalid")
     assert body["errors"] == [{"pointer": "#/days", "detail": "Too many days."}]
 
 
-def test_pointers_lead_into_nested_values_and_escape_names():
+def test_pointers_lead_into_nested_values_and_escape_names() -> None:
     nested = exceptions.ValidationError({"rows": [{}, {"a/b~c": ["Bad."]}], "non_field_errors": ["Both."]})
     body = problem(answer(nested), status=400, code="invalid")
     assert {(error["pointer"], error["detail"]) for error in body["errors"]} == {
@@ -76,31 +80,61 @@ def test_pointers_lead_into_nested_values_and_escape_names():
     }
 
 
-def test_waiting_callers_are_told_for_how_long():
+def test_waiting_callers_are_told_for_how_long() -> None:
     assert answer(exceptions.Throttled(wait=9)).headers["Retry-After"] == "9"
     assert int(answer(errors.Unavailable("Away.")).headers["Retry-After"]) > 0
 
 
-@pytest.mark.django_db(transaction=True)
-def test_a_statement_that_takes_too_long_is_503_and_a_lock_that_is_held_too():
-    class Slow(Failing):
-        def get(self, request):
-            with transaction.atomic(), connection.cursor() as cursor:
-                cursor.execute("SET LOCAL statement_timeout = 20")
-                cursor.execute("SELECT pg_sleep(5)")
+class Asking(Failing):
+    """A view that sends statements to the database."""
 
-    response = Slow.as_view()(APIRequestFactory().get("/"))
+    statements: Sequence[str] = ()
+
+    def get(self, request: Any) -> Response:
+        with transaction.atomic(), connection.cursor() as cursor:
+            for statement in self.statements:
+                cursor.execute(statement)
+        return Response()
+
+
+def asked(*statements: str) -> Any:
+    return Asking.as_view(statements=statements)(APIRequestFactory().get("/"))
+
+
+@pytest.mark.django_db
+def test_a_statement_that_takes_too_long_is_503() -> None:
+    response = asked("SET LOCAL statement_timeout = 20", "SELECT pg_sleep(5)")
     assert (response.status_code, response.data["code"]) == (503, "statement_timeout")
     assert response.headers["Retry-After"]
 
 
-def test_a_fault_of_our_own_is_not_hidden():
+@pytest.mark.django_db
+def test_a_lock_that_somebody_else_holds_is_503() -> None:
+    holder = connection.copy()
+    try:
+        holder.set_autocommit(False)
+        with holder.cursor() as cursor:
+            cursor.execute("LOCK TABLE registry_fleet")
+        response = asked("SET LOCAL lock_timeout = 20", "LOCK TABLE registry_fleet")
+    finally:
+        holder.close()
+    assert (response.status_code, response.data["code"]) == (503, "contended")
+    assert response.headers["Retry-After"]
+
+
+@pytest.mark.django_db
+def test_a_value_beyond_its_column_is_400() -> None:
+    response = asked("SELECT 99999999999::int")
+    assert (response.status_code, response.data["code"]) == (400, "invalid")
+
+
+def test_a_fault_of_our_own_is_not_hidden() -> None:
     with pytest.raises(ZeroDivisionError):
         answer(ZeroDivisionError())
 
 
 @pytest.mark.django_db
-def test_an_unknown_address_below_api_is_a_problem_and_elsewhere_a_page():
+def test_an_unknown_address_below_api_is_a_problem_and_elsewhere_a_page() -> None:
     problem(Caller().get("/api/v1/nothing/here"), status=404, code="not_found")
     problem(Caller().get("/api/v2/fleets"), status=404, code="not_found")
     problem(Caller().get("/api/v1/fleets/"), status=404, code="not_found")
@@ -109,13 +143,13 @@ def test_an_unknown_address_below_api_is_a_problem_and_elsewhere_a_page():
 
 @pytest.mark.django_db
 @pytest.mark.usefixtures("roles")
-def test_a_method_that_no_view_declares_is_refused():
+def test_a_method_that_no_view_declares_is_refused() -> None:
     viewer = caller(role="admin")
     answers = {viewer.raw(method, "fleets", "{}").status_code for method in ("POST", "PUT", "PATCH", "DELETE")}
     assert answers == {403}
 
 
-def test_a_fault_of_our_own_tells_the_caller_nothing(caplog):
+def test_a_fault_of_our_own_tells_the_caller_nothing(caplog: pytest.LogCaptureFixture) -> None:
     request = APIRequestFactory().get("/api/v1/fleets")
     response = problems.server_error(request)
     assert response.status_code == 500

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -16,45 +17,45 @@ from tests.rest_client import Caller, as_user, caller, problem
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("roles")]
 
 
-def issued(**values):
+def issued(**values: Any) -> tuple[ApiToken, str]:
     defaults = {"label": "nightly", "scope": "viewer", "tenants": [], "days": 30}
     return tokens.issue(**{**defaults, **values})
 
 
-def test_a_token_opens_what_its_user_may_see():
+def test_a_token_opens_what_its_user_may_see() -> None:
     user = factories.user(role="viewer")
     fleet = factories.fleet()
     answer = Caller(issued(user=user)[1]).get("fleets")
     assert [row["name"] for row in answer.json()["results"]] == [fleet.name]
 
 
-def test_nobody_is_let_in_and_is_told_how_to_come_in():
+def test_nobody_is_let_in_and_is_told_how_to_come_in() -> None:
     answer = Caller().get("fleets")
     problem(answer, status=401, code="not_authenticated")
     assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
 @pytest.mark.parametrize("text", ["nonsense", "prn_" + "0" * 64, "prn_ü" + "0" * 60, "x" * 5000, "a\x01b" * 10])
-def test_a_made_up_token_is_refused_without_a_fault(text):
+def test_a_made_up_token_is_refused_without_a_fault(text: str) -> None:
     answer = Caller(text.encode("utf-8").decode("latin-1")).get("fleets")
     problem(answer, status=401, code="token_invalid")
 
 
-def test_an_expired_token_is_refused_and_stays_in_the_database_for_the_record():
+def test_an_expired_token_is_refused_and_stays_in_the_database_for_the_record() -> None:
     row, text = issued(user=factories.user(role="viewer"))
     ApiToken.objects.filter(pk=row.pk).update(expiry=timestamps.utc_now() - timedelta(seconds=1))
     problem(Caller(text).get("fleets"), status=401, code="token_expired")
     assert ApiToken.objects.filter(pk=row.pk).exists()
 
 
-def test_a_revoked_token_is_refused_at_the_next_request():
+def test_a_revoked_token_is_refused_at_the_next_request() -> None:
     row, text = issued(user=factories.user(role="viewer"))
     assert Caller(text).get("fleets").status_code == 200
     row.delete()
     problem(Caller(text).get("fleets"), status=401, code="token_invalid")
 
 
-def test_a_token_of_an_inactive_user_is_refused():
+def test_a_token_of_an_inactive_user_is_refused() -> None:
     user = factories.user(role="viewer")
     text = issued(user=user)[1]
     user.is_active = False
@@ -62,7 +63,7 @@ def test_a_token_of_an_inactive_user_is_refused():
     problem(Caller(text).get("fleets"), status=401, code="token_invalid")
 
 
-def test_a_token_acts_at_most_as_its_scope():
+def test_a_token_acts_at_most_as_its_scope() -> None:
     approver = factories.user(role="approver")
     model = factories.registered_model()
     body = {"version": "1", "reason": "because"}
@@ -71,13 +72,13 @@ def test_a_token_acts_at_most_as_its_scope():
     problem(as_user(approver, scope="approver").post(address, body), status=404, code="version_unknown")
 
 
-def test_a_scope_gives_nothing_that_the_user_does_not_have():
+def test_a_scope_gives_nothing_that_the_user_does_not_have() -> None:
     viewer = factories.user(role="viewer")
     answer = as_user(viewer, scope="admin").post("runs", {"fleet": "x"})
     problem(answer, status=403, code="permission_denied")
 
 
-def test_a_token_shows_only_its_own_tenants():
+def test_a_token_shows_only_its_own_tenants() -> None:
     user = factories.user(role="viewer", tenants=("acme", "globex"))
     factories.fleet(name="one", tenant="acme")
     factories.fleet(name="two", tenant="globex")
@@ -85,7 +86,7 @@ def test_a_token_shows_only_its_own_tenants():
     assert names == ["two"]
 
 
-def test_the_last_use_is_noted_at_most_once_a_minute(django_assert_num_queries):
+def test_the_last_use_is_noted_at_most_once_a_minute(django_assert_num_queries: Any) -> None:
     row, text = issued(user=factories.user(role="viewer"))
     Caller(text).get("fleets")
     row.refresh_from_db()
@@ -100,7 +101,7 @@ def test_the_last_use_is_noted_at_most_once_a_minute(django_assert_num_queries):
     assert row.last_used_at > first - timedelta(minutes=1)
 
 
-def test_the_database_does_not_hold_what_opens_the_door():
+def test_the_database_does_not_hold_what_opens_the_door() -> None:
     text = issued(user=factories.user(role="viewer"))[1]
     with connection.cursor() as cursor:
         cursor.execute("SELECT row_to_json(t)::text FROM registry_apitoken t")
@@ -113,20 +114,20 @@ def test_the_database_does_not_hold_what_opens_the_door():
     ("values", "field"),
     [({"scope": "root"}, "scope"), ({"days": 0}, "days"), ({"days": 100_000}, "days"), ({"label": " "}, "label")],
 )
-def test_a_token_that_makes_no_sense_is_not_made(values, field):
+def test_a_token_that_makes_no_sense_is_not_made(values: dict[str, Any], field: str) -> None:
     with pytest.raises(errors.Invalid) as refusal:
         issued(user=factories.user(), **values)
     assert refusal.value.field == field
 
 
-def test_the_admin_session_of_a_person_opens_the_api_too():
+def test_the_admin_session_of_a_person_opens_the_api_too() -> None:
     user = factories.user(role="viewer")
     browser = Caller()
     browser.http.force_login(user)
     assert browser.get("fleets").status_code == 200
 
 
-def test_a_session_without_csrf_token_changes_nothing():
+def test_a_session_without_csrf_token_changes_nothing() -> None:
     user = factories.user(role="operator")
     browser = Caller()
     browser.http.handler.enforce_csrf_checks = True
@@ -134,7 +135,7 @@ def test_a_session_without_csrf_token_changes_nothing():
     problem(browser.post("runs", {"fleet": "x"}), status=403, code="permission_denied")
 
 
-def test_answers_forbid_framing_sniffing_and_scripts():
+def test_answers_forbid_framing_sniffing_and_scripts() -> None:
     answer = caller(role="viewer").get("fleets")
     assert answer.headers["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"

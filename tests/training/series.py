@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from training.dataset import normalise, panel
+from training.dataset import panel
+from training.normal_form import normalise
 from training.policy_terms import Expectations
 from training.trainers.base import Floats, Grid, Series
 

@@ -102,8 +102,10 @@ def test_a_scorecard_counts_points_and_completeness_and_has_the_floor_beside_it(
     )
     assert (card.points, card.windows, card.test_start, card.test_end) == (16, 3, "2025-02-24", "2025-03-16")
     assert card.completeness == pytest.approx(19 / 21)
-    assert card.baseline["mae"] == 7.0
-    assert card.metrics["relative_mae"] == pytest.approx((card.metrics["mae"] or 0) / 7.0)
+    # Days 57 and 67 have no value a week earlier, so naive goes back two weeks and errs by 14 instead of 7.
+    floor = (14 * 7 + 2 * 14) / 16
+    assert card.baseline["mae"] == pytest.approx(floor)
+    assert card.metrics["relative_mae"] == pytest.approx((card.metrics["mae"] or 0) / floor)
     json.dumps(asdict(card), allow_nan=False)
 
 
@@ -157,6 +159,14 @@ def test_a_comparison_is_made_on_the_points_that_both_forecast() -> None:
     assert found.mae == pytest.approx(np.mean([abs(value - 60) for value in range(49, 70)]))
     assert found.bias == pytest.approx(1.0)
     assert found.mean_absolute_actual == pytest.approx(59.0)
+
+
+def test_the_anchor_is_compared_on_the_points_that_it_forecast() -> None:
+    found = evaluation.compare(
+        candidate=scored(59.0), naive=scored(58.0), anchor=scored(49.0, holes=(0, 1, 2, 3, 4, 5))
+    )
+    assert found.anchor_mae == pytest.approx(np.mean([6, 13, 20]))
+    assert found.mae_beside_anchor == pytest.approx(np.mean([4, 3, 10]))
 
 
 def test_points_without_a_forecast_of_the_candidate_are_counted() -> None:

@@ -12,7 +12,7 @@ from registry.reports import Check, Verdict
 from training import gate
 from training.gate import Comparison, GateLimits
 
-RULES = ["points", "value", "floor", "change", "stability", "realised", "bias"]
+RULES = ["points", "value", "floor", "change", "ratchet", "stability", "realised", "bias"]
 
 
 def a_comparison(**given: Any) -> Comparison:
@@ -109,6 +109,14 @@ CASES: list[tuple[str, Comparison, GateLimits, Verdict, str]] = [
         "0.8 times",
     ),
     ("a new recipe may differ", against(7.0, 8.0, stability_percent=80.0), GateLimits(), Verdict.PASSED, "-12.5 %"),
+    (
+        "a small step down that is one too many",
+        against(8.4, 8.0, anchor_mae=7.5, mae_beside_anchor=8.4),
+        GateLimits(),
+        Verdict.FAILED,
+        "Against the anchor: MAE 8.4 against 7.5, +12.0 %, limit 10 %.",
+    ),
+    ("anchor kept", against(8.2, 8.0, anchor_mae=7.5, mae_beside_anchor=8.2), GateLimits(), Verdict.PASSED, "+2.5 %"),
     ("bias is reported", a_comparison(bias=-19.0), GateLimits(), Verdict.PASSED, "0.8 times"),
     ("bias is gated", a_comparison(bias=-6.0), GateLimits(bias_ratio=0.2), Verdict.FAILED, "-30.0 % of the mean"),
     (

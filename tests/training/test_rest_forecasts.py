@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from registry import lifecycle
+from registry.models import ModelVersion, RegisteredModel
 from tests import factories
 from tests.factories import NOW
 from tests.rest_client import caller, problem
@@ -17,7 +18,14 @@ from training.trainers.base import Grid
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("roles")]
 
 
-def publish(version, *, cutoff, step=timedelta(days=1), values=(1.0, 2.0), age=timedelta(hours=3)):
+def publish(
+    version: ModelVersion,
+    *,
+    cutoff: datetime,
+    step: timedelta = timedelta(days=1),
+    values: tuple[float, ...] = (1.0, 2.0),
+    age: timedelta = timedelta(hours=3),
+) -> Forecast:
     times = [cutoff + step * (number + 1) for number in range(len(values))]
     return Forecast.objects.create(
         version=version,
@@ -31,7 +39,7 @@ def publish(version, *, cutoff, step=timedelta(days=1), values=(1.0, 2.0), age=t
 
 
 @pytest.fixture
-def model():
+def model() -> RegisteredModel:
     fleet = factories.fleet(name="bakery", frequency="D", unit="loaves", time_zone="Pacific/Auckland")
     return factories.registered_model(fleet=fleet, entity_key="bread")
 
@@ -39,7 +47,7 @@ def model():
 ADDRESS = "models/bakery/bread/forecast"
 
 
-def test_a_daily_forecast_has_dates(model):
+def test_a_daily_forecast_has_dates(model: RegisteredModel) -> None:
     champion = factories.champion(registered_model=model)
     publish(champion, cutoff=datetime(2026, 2, 28, tzinfo=UTC))
     body = caller(role="viewer").get(ADDRESS).json()
@@ -53,7 +61,7 @@ def test_a_daily_forecast_has_dates(model):
     assert 3 * 3600 <= body["age_seconds"] < 3 * 3600 + 60
 
 
-def test_a_finer_forecast_has_instants():
+def test_a_finer_forecast_has_instants() -> None:
     fleet = factories.fleet(name="solar", frequency="15min", time_zone="Asia/Kolkata")
     model = factories.registered_model(fleet=fleet, entity_key="roof")
     champion = factories.champion(registered_model=model)
@@ -63,7 +71,7 @@ def test_a_finer_forecast_has_instants():
     assert [point["time"] for point in body["points"]] == ["2026-03-01T12:15:00Z", "2026-03-01T12:30:00Z"]
 
 
-def test_the_newest_forecast_of_the_champion_is_shown_and_that_of_nobody_else(model):
+def test_the_newest_forecast_of_the_champion_is_shown_and_that_of_nobody_else(model: RegisteredModel) -> None:
     before = factories.champion(registered_model=model)
     publish(before, cutoff=datetime(2026, 5, 1, tzinfo=UTC))
     champion = factories.champion(registered_model=model, at=NOW + timedelta(days=1))
@@ -73,7 +81,7 @@ def test_the_newest_forecast_of_the_champion_is_shown_and_that_of_nobody_else(mo
 
 
 @pytest.mark.requirement("R14")
-def test_after_a_roll_back_the_earlier_champion_s_forecast_is_served_at_once(model):
+def test_after_a_roll_back_the_earlier_champion_s_forecast_is_served_at_once(model: RegisteredModel) -> None:
     before = factories.champion(registered_model=model)
     publish(before, cutoff=datetime(2026, 2, 1, tzinfo=UTC))
     after = factories.champion(registered_model=model, at=NOW + timedelta(days=1))
@@ -84,14 +92,14 @@ def test_after_a_roll_back_the_earlier_champion_s_forecast_is_served_at_once(mod
     assert viewer.get(ADDRESS).json()["number"] == 1
 
 
-def test_a_model_without_champion_or_forecast_says_which(model):
+def test_a_model_without_champion_or_forecast_says_which(model: RegisteredModel) -> None:
     viewer = caller(role="viewer")
     problem(viewer.get(ADDRESS), status=404, code="no_champion")
     factories.champion(registered_model=model)
     problem(viewer.get(ADDRESS), status=404, code="no_forecast")
 
 
-def test_the_etag_does_not_change_with_age_alone(model):
+def test_the_etag_does_not_change_with_age_alone(model: RegisteredModel) -> None:
     champion = factories.champion(registered_model=model)
     forecast = publish(champion, cutoff=datetime(2026, 2, 1, tzinfo=UTC))
     viewer = caller(role="viewer")
@@ -101,7 +109,7 @@ def test_the_etag_does_not_change_with_age_alone(model):
     assert viewer.get(ADDRESS, headers={"If-None-Match": tag}).status_code == 200
 
 
-def test_a_value_that_is_no_number_is_null(model):
+def test_a_value_that_is_no_number_is_null(model: RegisteredModel) -> None:
     champion = factories.champion(registered_model=model)
     publish(champion, cutoff=datetime(2026, 2, 1, tzinfo=UTC), values=(float("nan"), 2.0))
     points = caller(role="viewer").get(ADDRESS).json()["points"]
@@ -131,6 +139,6 @@ def test_a_value_that_is_no_number_is_null(model):
         "1h30min",
     ],
 )
-def test_what_counts_as_dates_agrees_with_the_trainers(frequency):
+def test_what_counts_as_dates_agrees_with_the_trainers(frequency: str) -> None:
     fleet = factories.fleet(frequency=frequency)
     assert forecasts.has_dates(fleet) == Grid(frequency=frequency).dated

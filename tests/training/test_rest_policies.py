@@ -8,19 +8,19 @@ import pytest
 
 from tests import factories
 from tests.rest_client import caller, problem
-from training.models import Snapshot
+from training.models import RetrainingPolicy, Snapshot
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("roles")]
 
 
 @pytest.fixture
-def policy():
+def policy() -> RetrainingPolicy:
     fleet = factories.fleet(name="bakery")
     return factories.policy(fleet=fleet, name="nightly", cron="30 18 * * *", time_zone="Asia/Colombo")
 
 
 @pytest.mark.requirement("S01")
-def test_a_policy_shows_its_cron_zone_and_next_three_slots(policy):
+def test_a_policy_shows_its_cron_zone_and_next_three_slots(policy: RetrainingPolicy) -> None:
     body = caller(role="viewer").get("policies/bakery/nightly").json()
     assert (body["policy"]["cron"], body["policy"]["time_zone"]) == ("30 18 * * *", "Asia/Colombo")
     slots = [datetime.fromisoformat(text) for text in body["next_slots"]]
@@ -31,7 +31,7 @@ def test_a_policy_shows_its_cron_zone_and_next_three_slots(policy):
 
 
 @pytest.mark.requirement("S01")
-def test_an_operator_pauses_and_resumes(policy):
+def test_an_operator_pauses_and_resumes(policy: RetrainingPolicy) -> None:
     operator = caller(role="operator")
     paused = operator.post("policies/bakery/nightly/pause").json()
     assert paused["policy"]["paused"] is True
@@ -43,11 +43,11 @@ def test_an_operator_pauses_and_resumes(policy):
     assert resumed["policy"]["next_due_at"] == resumed["next_slots"][0]
 
 
-def test_a_viewer_pauses_nothing(policy):
+def test_a_viewer_pauses_nothing(policy: RetrainingPolicy) -> None:
     problem(caller(role="viewer").post("policies/bakery/nightly/pause"), status=403, code="permission_denied")
 
 
-def test_policies_are_listed_and_filtered(policy):
+def test_policies_are_listed_and_filtered(policy: RetrainingPolicy) -> None:
     other = factories.fleet(name="solar")
     factories.policy(fleet=other, name="hourly")
     viewer = caller(role="viewer")
@@ -57,13 +57,13 @@ def test_policies_are_listed_and_filtered(policy):
     assert viewer.get(address).json()["policy"]["name"] == "nightly"
 
 
-def test_an_unknown_policy_is_404_and_a_malformed_name_400(policy):
+def test_an_unknown_policy_is_404_and_a_malformed_name_400(policy: RetrainingPolicy) -> None:
     viewer = caller(role="viewer")
     problem(viewer.get("policies/bakery/weekly"), status=404, code="policy_unknown")
     problem(viewer.get("policies/bakery/WEEKLY"), status=400, code="malformed")
 
 
-def test_a_source_shows_what_was_last_read_but_not_where(policy):
+def test_a_source_shows_what_was_last_read_but_not_where(policy: RetrainingPolicy) -> None:
     source = factories.source(name="sales", path="/secret/place/sales.csv")
     Snapshot.objects.create(source=source, digest="a" * 64, rows=10, entities=2, location="snapshots/x")
     viewer = caller(role="viewer")
@@ -74,7 +74,7 @@ def test_a_source_shows_what_was_last_read_but_not_where(policy):
     assert "sales" in [row["name"] for row in viewer.get("sources", tenant="acme").json()["results"]]
 
 
-def test_a_source_name_that_two_tenants_use_asks_for_the_tenant():
+def test_a_source_name_that_two_tenants_use_asks_for_the_tenant() -> None:
     for tenant in ("acme", "globex"):
         factories.source(tenant=tenant, name="sales")
     both = caller(role="viewer", tenants=("acme", "globex"))

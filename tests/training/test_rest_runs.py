@@ -5,13 +5,16 @@ from __future__ import annotations
 import threading
 import time
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import connections
+from pytest_django.fixtures import Settings
 
+from registry.models import Fleet
 from registry.reports import Scorecard
 from tests import factories
-from tests.rest_client import caller, problem
+from tests.rest_client import Caller, caller, problem
 from training import chunks
 from training.models import Batch, RunLog, TrainingRun
 from training.policy_terms import RunDetails
@@ -20,7 +23,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("roles")]
 
 
 @pytest.fixture
-def bakery():
+def bakery() -> Fleet:
     fleet = factories.fleet(name="bakery")
     factories.policy(fleet=fleet, name="nightly")
     for entity in ("bread", "roll"):
@@ -29,14 +32,18 @@ def bakery():
 
 
 @pytest.fixture
-def operator():
+def operator() -> Caller:
     return caller(role="operator")
+
+
+def _bread(bakery: Fleet) -> RegisteredModel:
+    return bakery.registered_models.get(entity_key="bread")
 
 
 @pytest.mark.requirement("P01")
 @pytest.mark.requirement("P02")
 @pytest.mark.requirement("S07")
-def test_one_model_is_asked_for_and_its_run_can_be_followed(operator, bakery):
+def test_one_model_is_asked_for_and_its_run_can_be_followed(operator: Caller, bakery: Fleet) -> None:
     answer = operator.post("runs", {"fleet": "bakery", "entity": "bread", "days": 400, "reason": "New oven."})
     assert answer.status_code == 202, answer.json()
     body = answer.json()
@@ -51,7 +58,7 @@ def test_one_model_is_asked_for_and_its_run_can_be_followed(operator, bakery):
     assert [row["id"] for row in operator.get(body["batch"]["runs_url"]).json()["results"]] == [run["id"]]
 
 
-def test_a_whole_fleet_is_asked_for_and_its_batch_can_be_followed(operator, bakery):
+def test_a_whole_fleet_is_asked_for_and_its_batch_can_be_followed(operator: Caller, bakery: Fleet) -> None:
     answer = operator.post("runs", {"fleet": "bakery"})
     body = answer.json()
     assert answer.status_code == 202
@@ -60,18 +67,18 @@ def test_a_whole_fleet_is_asked_for_and_its_batch_can_be_followed(operator, bake
     assert body["batch"]["queue"] == "training"
 
 
-def test_a_request_that_meets_an_open_run_names_it(operator, bakery):
+def test_a_request_that_meets_an_open_run_names_it(operator: Caller, bakery: Fleet) -> None:
     first = operator.post("runs", {"fleet": "bakery", "entity": "bread"}).json()["runs"][0]
     second = operator.post("runs", {"fleet": "bakery", "entity": "bread"}).json()["runs"][0]
     assert (second["state"], second["code"], second["joined"]) == ("skipped", "joined", first["id"])
 
 
-def test_an_evaluation_of_a_model_without_champion_is_skipped_with_a_reason(operator, bakery):
+def test_an_evaluation_of_a_model_without_champion_is_skipped_with_a_reason(operator: Caller, bakery: Fleet) -> None:
     run = operator.post("runs", {"fleet": "bakery", "entity": "bread", "kind": "evaluate"}).json()["runs"][0]
     assert (run["kind"], run["state"], run["code"]) == ("evaluate", "skipped", "no_champion")
 
 
-def test_an_unknown_fleet_or_entity_starts_nothing(operator, bakery):
+def test_an_unknown_fleet_or_entity_starts_nothing(operator: Caller, bakery: Fleet) -> None:
     problem(operator.post("runs", {"fleet": "cakes"}), status=404, code="fleet_unknown")
     body = problem(operator.post("runs", {"fleet": "bakery", "entity": "cake"}), status=404, code="entity_unknown")
     assert body["errors"][0]["pointer"] == "#/entity"
@@ -79,12 +86,12 @@ def test_an_unknown_fleet_or_entity_starts_nothing(operator, bakery):
     assert not Batch.objects.exists()
 
 
-def test_a_fleet_without_policy_is_a_conflict(operator):
+def test_a_fleet_without_policy_is_a_conflict(operator: Caller) -> None:
     factories.fleet(name="bare")
     problem(operator.post("runs", {"fleet": "bare"}), status=409, code="policy_missing")
 
 
-def test_waiting_answers_at_once_when_all_has_ended(operator, bakery):
+def test_waiting_answers_at_once_when_all_has_ended(operator: Caller, bakery: Fleet) -> None:
     bakery.paused = True
     bakery.save()
     answer = operator.post("runs", {"fleet": "bakery", "entity": "bread", "background": False})
@@ -93,7 +100,9 @@ def test_waiting_answers_at_once_when_all_has_ended(operator, bakery):
 
 
 @pytest.mark.requirement("S07")
-def test_waiting_gives_up_after_its_bound_and_says_how_far_it_is(operator, bakery, settings):
+def test_waiting_gives_up_after_its_bound_and_says_how_far_it_is(
+    operator: Caller, bakery: Fleet, settings: Settings
+) -> None:
     settings.PERENNIAL_TRAINING = {**settings.PERENNIAL_TRAINING, "wait_seconds": 0.6}
     began = time.monotonic()
     answer = operator.post("runs", {"fleet": "bakery", "entity": "bread", "background": False})
@@ -104,10 +113,10 @@ def test_waiting_gives_up_after_its_bound_and_says_how_far_it_is(operator, baker
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.requirement("S07")
-def test_waiting_sees_the_end_that_somebody_else_writes(operator, bakery, settings):
+def test_waiting_sees_the_end_that_somebody_else_writes(operator: Caller, bakery: Fleet, settings: Settings) -> None:
     settings.PERENNIAL_TRAINING = {**settings.PERENNIAL_TRAINING, "wait_seconds": 20.0}
 
-    def carry_out():
+    def carry_out() -> None:
         try:
             deadline = time.monotonic() + 15
             while time.monotonic() < deadline:
@@ -129,18 +138,18 @@ def test_waiting_sees_the_end_that_somebody_else_writes(operator, bakery, settin
     assert answer.json()["progress"]["percent"] == 100
 
 
-def test_a_request_needs_no_broker(operator, bakery, settings):
+def test_a_request_needs_no_broker(operator: Caller, bakery: Fleet, settings: Settings) -> None:
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
     assert operator.post("runs", {"fleet": "bakery", "entity": "bread"}).status_code == 202
 
 
 @pytest.mark.requirement("P01")
-def test_runs_are_filtered(operator, bakery):
+def test_runs_are_filtered(operator: Caller, bakery: Fleet) -> None:
     bread, roll = bakery.registered_models.order_by("entity_key")
     failed = factories.run(registered_model=bread, state="failed")
     waiting = factories.run(registered_model=roll)
 
-    def ids(**filters):
+    def ids(**filters: Any) -> list[str]:
         return [row["id"] for row in operator.get("runs", **filters).json()["results"]]
 
     assert ids() == [str(waiting.pk), str(failed.pk)]
@@ -153,8 +162,8 @@ def test_runs_are_filtered(operator, bakery):
 
 
 @pytest.mark.requirement("P01")
-def test_a_run_tells_what_it_used_found_and_wrote(operator, bakery):
-    model = bakery.registered_models.first()
+def test_a_run_tells_what_it_used_found_and_wrote(operator: Caller, bakery: Fleet) -> None:
+    model = _bread(bakery)
     details = RunDetails(rows=400, train_rows=372, trainer="ridge", metrics={"mae": 1.5}, warnings=("few points",))
     run = factories.run(
         registered_model=model, state="succeeded", verdict="passed", report=factories.gate_report(), details=details
@@ -169,8 +178,8 @@ def test_a_run_tells_what_it_used_found_and_wrote(operator, bakery):
     assert [line["message"] for line in body["log"]] == ["line 0", "line 1", "line 2"]
 
 
-def test_an_open_run_is_cancelled_and_an_ended_one_is_not(operator, bakery):
-    run = factories.run(registered_model=bakery.registered_models.first())
+def test_an_open_run_is_cancelled_and_an_ended_one_is_not(operator: Caller, bakery: Fleet) -> None:
+    run = factories.run(registered_model=_bread(bakery))
     body = operator.post(f"runs/{run.pk}/cancel").json()
     assert (body["state"], body["code"]) == ("cancelled", "cancelled")
     assert "user-" in body["sentence"]
@@ -178,17 +187,17 @@ def test_an_open_run_is_cancelled_and_an_ended_one_is_not(operator, bakery):
 
 
 @pytest.mark.requirement("P01")
-def test_the_record_of_an_ended_run_is_deleted(bakery):
+def test_the_record_of_an_ended_run_is_deleted(bakery: Fleet) -> None:
     approver = caller(role="approver")
-    run = factories.run(registered_model=bakery.registered_models.first(), state="failed")
+    run = factories.run(registered_model=_bread(bakery), state="failed")
     answer = approver.delete(f"runs/{run.pk}")
     assert (answer.status_code, answer.content) == (204, b"")
     problem(approver.get(f"runs/{run.pk}"), status=404, code="run_unknown")
 
 
-def test_an_open_run_and_one_that_made_a_version_stay(bakery):
+def test_an_open_run_and_one_that_made_a_version_stay(bakery: Fleet) -> None:
     approver = caller(role="approver")
-    model = bakery.registered_models.first()
+    model = _bread(bakery)
     version = factories.version(registered_model=model, scorecard=Scorecard())
     waiting = factories.run(registered_model=model)
     made = factories.run(registered_model=model, state="succeeded", version=version)
@@ -196,14 +205,14 @@ def test_an_open_run_and_one_that_made_a_version_stay(bakery):
     problem(approver.delete(f"runs/{made.pk}"), status=409, code="run_kept")
 
 
-def test_an_operator_deletes_nothing(operator, bakery):
-    run = factories.run(registered_model=bakery.registered_models.first(), state="failed")
+def test_an_operator_deletes_nothing(operator: Caller, bakery: Fleet) -> None:
+    run = factories.run(registered_model=_bread(bakery), state="failed")
     problem(operator.delete(f"runs/{run.pk}"), status=403, code="permission_denied")
     assert TrainingRun.objects.filter(pk=run.pk).exists()
 
 
 @pytest.mark.requirement("T12")
-def test_a_batch_tells_how_far_it_is(operator, bakery):
+def test_a_batch_tells_how_far_it_is(operator: Caller, bakery: Fleet) -> None:
     bread, roll = bakery.registered_models.order_by("entity_key")
     batch = factories.batch(fleet=bakery)
     factories.run(registered_model=bread, batch=batch, state="succeeded")

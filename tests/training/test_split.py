@@ -32,6 +32,14 @@ def test_a_forecast_takes_as_many_windows_as_leave_two_seasons_and_two_horizons(
     assert [len(window.at) for window in found.windows] == [7] * windows
 
 
+def test_a_forecast_sees_no_features_because_their_future_is_not_known() -> None:
+    found = dataset.split(a_series(np.arange(70.0), features=np.ones((70, 2))), DAILY)
+    assert isinstance(found, Split)
+    parts = [found.train.points(), *(window.observed.points() for window in found.windows)]
+    parts += [window.at for window in found.windows]
+    assert {(part.features.shape[1], part.feature_names) for part in parts} == {(0, ())}
+
+
 @pytest.mark.parametrize("season", [7, 28])
 def test_the_longer_of_seasons_and_horizons_is_left_to_train_on(season: int) -> None:
     grid = Grid(frequency="D", horizon=7, season_length=season)

@@ -9,8 +9,7 @@ from uuid import UUID
 from django.http import HttpRequest
 
 from registry import admin as registry_admin
-from registry import timestamps
-from registry import display
+from registry import display, timestamps
 from registry.admin import charts
 from registry.admin.extensions import Column, Panel
 from registry.admin.registered_models import metric
@@ -27,7 +26,11 @@ State = TrainingRun.State
 def newest_runs(models: Sequence[RegisteredModel]) -> dict[int, TrainingRun]:
     """Return the newest run of each model that says something about it: a skipped one does not."""
     rows = TrainingRun.objects.filter(registered_model__in=[each.pk for each in models]).exclude(state=State.SKIPPED)
-    newest = rows.order_by("registered_model", "-id").distinct("registered_model").defer("reasons", "report", "details")
+    newest = (
+        rows.order_by("registered_model_id", "-id")
+        .distinct("registered_model_id")
+        .defer("reasons", "report", "details")
+    )
     return {run.registered_model_id: run for run in newest}
 
 
@@ -49,7 +52,8 @@ def outcome(run: TrainingRun | None) -> Any:
     if run is None:
         return display.NOTHING
     ended = display.verdict(run.verdict) if run.verdict and run.state == State.SUCCEEDED else display.badge(run.state)
-    return display.joined(display.linked(ended, display.address(run)), _short(run.sentence))
+    pill = display.linked(ended, display.address(run))
+    return display.spread(display.joined(pill, _short(run.sentence))) if run.sentence else pill
 
 
 def _short(text: str, most: int = 160) -> str:
@@ -60,43 +64,61 @@ def freshness(version: ModelVersion | None) -> Any:
     """Return the age of the newest observation that a version was fitted on."""
     if version is None or version.fit_end is None:
         return display.NOTHING
-    return display.joined(display.instant(version.fit_end), f"({display.span(timestamps.utc_now() - version.fit_end)} ago)")
+    return display.stacked(
+        display.instant(version.fit_end), f"{display.span(timestamps.utc_now() - version.fit_end)} ago"
+    )
 
 
 def fleet_models(request: HttpRequest, fleet: Fleet) -> dict[str, Any]:
     """Return the first models of a fleet with what serves and how the last run ended."""
     models = list(
-        RegisteredModel.objects.filter(fleet=fleet).select_related("champion", "fleet").order_by("entity_key")[: SHOWN_MODELS + 1]
+        RegisteredModel.objects.filter(fleet=fleet)
+        .select_related("champion", "fleet")
+        .order_by("entity_key")[: SHOWN_MODELS + 1]
     )
     runs = newest_runs(models)
     rows = [_model_row(model, runs.get(model.pk)) for model in models[:SHOWN_MODELS]]
     more = display.listing(RegisteredModel, fleet=fleet.pk) if len(models) > SHOWN_MODELS else ""
     return {
-        "heads": ("Model", "Condition", "Champion", "MAE", "Relative MAE", "Last run", "Fitted on data to"), "rows": rows,
-        "more": more, "more_text": "All models of the fleet",
+        "heads": ("Model", "Condition", "Champion", "MAE", "Relative MAE", "Last run", "Fitted on data to"),
+        "rows": rows,
+        "more": more,
+        "more_text": "All models of the fleet",
         "empty": "No model yet: the first retraining registers every entity of the source.",
-    }  # fmt: skip
+    }
 
 
 def _model_row(model: RegisteredModel, run: TrainingRun | None) -> tuple[Any, ...]:
     champion = model.champion
     return (
-        display.link(model, model.entity_key), display.badge(condition(model, run)),
+        display.link(model, model.entity_key),
+        display.badge(condition(model, run)),
         display.link(champion, f"v{champion.number}") if champion else display.NOTHING,
         display.number(metric(champion, "mae")) if champion else display.NOTHING,
         display.number(metric(champion, "relative_mae")) if champion else display.NOTHING,
-        outcome(run), freshness(champion),
-    )  # fmt: skip
+        outcome(run),
+        freshness(champion),
+    )
 
 
 def fleet_policies(request: HttpRequest, fleet: Fleet) -> dict[str, Any]:
     """Return the policies of a fleet with their next slots."""
     policies = RetrainingPolicy.objects.filter(fleet=fleet).select_related("fleet")
     rows = [
-        (display.link(policy, policy.name), schedule.state(policy), display.code(policy.cron), policy.time_zone, schedule.next_due(policy))
+        (
+            display.link(policy, policy.name),
+            schedule.state(policy),
+            display.code(policy.cron),
+            policy.time_zone,
+            schedule.next_due(policy),
+        )
         for policy in policies
     ]
-    return {"heads": ("Policy", "State", "Cron", "Zone", "Next slot"), "rows": rows, "empty": "No policy: nothing retrains by itself."}
+    return {
+        "heads": ("Policy", "State", "Cron", "Zone", "Next slot"),
+        "rows": rows,
+        "empty": "No policy: nothing retrains by itself.",
+    }
 
 
 def fleet_batches(request: HttpRequest, fleet: Fleet) -> dict[str, Any]:
@@ -104,12 +126,19 @@ def fleet_batches(request: HttpRequest, fleet: Fleet) -> dict[str, Any]:
     batches = Batch.objects.filter(fleet=fleet).select_related("policy").order_by("-id")[:SHOWN_ROWS]
     rows = [
         (
-            display.linked(display.instant(batch.requested_at), display.address(batch)), display.badge(batch.state),
-            batch.policy.name if batch.policy else display.NOTHING, batch.reason.trigger, counts(batch.counts) or f"{batch.expected} runs",
+            display.linked(display.instant(batch.requested_at), display.address(batch)),
+            display.badge(batch.state),
+            batch.policy.name if batch.policy else display.NOTHING,
+            batch.reason.trigger,
+            counts(batch.counts) or f"{batch.expected} runs",
         )
         for batch in batches
-    ]  # fmt: skip
-    return {"heads": ("Asked for", "State", "Policy", "Trigger", "Runs"), "rows": rows, "more": display.listing(Batch, fleet=fleet.pk)}
+    ]
+    return {
+        "heads": ("Asked for", "State", "Policy", "Trigger", "Runs"),
+        "rows": rows,
+        "more": display.listing(Batch, fleet=fleet.pk),
+    }
 
 
 def counts(found: Mapping[str, int]) -> str:
@@ -122,14 +151,21 @@ def model_runs(request: HttpRequest, model: RegisteredModel) -> dict[str, Any]:
     runs = TrainingRun.objects.filter(registered_model=model).select_related("version").defer("report").order_by("-id")
     rows = [
         (
-            display.linked(display.instant(run.requested_at), display.address(run)), display.badge(run.state),
-            display.verdict(run.verdict), display.link(run.version, f"v{run.version.number}") if run.version else display.NOTHING,
+            display.linked(display.instant(run.requested_at), display.address(run)),
+            display.badge(run.state),
+            display.verdict(run.verdict),
+            display.link(run.version, f"v{run.version.number}") if run.version else display.NOTHING,
             _short(run.sentence) or display.NOTHING,
         )
         for run in runs[:SHOWN_ROWS]
-    ]  # fmt: skip
+    ]
     more = display.listing(TrainingRun, registered_model__id__exact=model.pk)
-    return {"heads": ("Asked for", "State", "Verdict", "Version", "In words"), "rows": rows, "more": more, "more_text": "All runs"}
+    return {
+        "heads": ("Asked for", "State", "Verdict", "Version", "In words"),
+        "rows": rows,
+        "more": more,
+        "more_text": "All runs",
+    }
 
 
 def forecast(request: HttpRequest, model: RegisteredModel) -> dict[str, Any]:
@@ -137,25 +173,50 @@ def forecast(request: HttpRequest, model: RegisteredModel) -> dict[str, Any]:
     found = publishing.published(model)
     if found is None:
         kind = model.fleet.kind
-        return {"empty": "A regression publishes no forecast: ask for predictions." if kind == "regression" else "Nothing is published yet."}
+        return {
+            "empty": "A regression publishes no forecast: ask for predictions."
+            if kind == "regression"
+            else "Nothing is published yet."
+        }
     daily = all(each.hour == each.minute == 0 for each in found.time)
     labels = [f"{each:%d %b}" if daily else f"{each:%d %b %H:%M}" for each in found.time]
     ends = list(zip(found.lower, found.upper, strict=True))
-    whole = all(low is not None and high is not None for low, high in ends)
-    texts = [f"{label}: {display.number(value)}{_between(*end)}" for label, value, end in zip(labels, found.yhat, ends, strict=True)]
+    texts = [
+        f"{label}: {display.number(value)}{_between(*end)}"
+        for label, value, end in zip(labels, found.yhat, ends, strict=True)
+    ]
     chart = charts.lines(
-        labels=labels, band=(found.lower, found.upper) if whole else None, description=f"Published forecast of {model}",
-        series=[charts.Series(name=f"forecast{f', {model.fleet.unit}' if model.fleet.unit else ''}", values=found.yhat, texts=texts)],
-    )  # fmt: skip
+        labels=labels,
+        band=_band(ends),
+        description=f"Published forecast of {model}",
+        wide=True,
+        series=[
+            charts.Series(
+                name=f"forecast{f', {model.fleet.unit}' if model.fleet.unit else ''}", values=found.yhat, texts=texts
+            )
+        ],
+    )
     age = display.span(timestamps.utc_now() - found.published_at)
-    rows = [(label, display.number(value), _between(*end)) for label, value, end in zip(labels, found.yhat, ends, strict=True)]
+    rows = [
+        (label, display.number(value), _between(*end))
+        for label, value, end in zip(labels, found.yhat, ends, strict=True)
+    ]
     return {
-        "chart": chart, "heads": ("For", "Forecast", "Interval"), "rows": rows,
+        "chart": chart,
+        "heads": ("For", "Forecast", "Interval"),
+        "rows": rows,
         "note": display.joined(
-            f"By v{found.version.number}, knowing data to", display.instant(found.cutoff), f"· published {age} ago",
-            "· the band is the forecast's interval" if whole else "· this trainer gives no interval",
+            f"By v{found.version.number}, knowing data to",
+            display.instant(found.cutoff),
+            f"· published {age} ago",
+            "· the band is the forecast's interval" if _band(ends) else "· this trainer gives no interval",
         ),
-    }  # fmt: skip
+    }
+
+
+def _band(ends: Sequence[tuple[float | None, float | None]]) -> tuple[list[float], list[float]] | None:
+    lower, upper = ([value for value in side if value is not None] for side in zip(*ends, strict=True))
+    return (lower, upper) if len(lower) == len(upper) == len(ends) else None
 
 
 def _between(low: float | None, high: float | None) -> str:
@@ -169,12 +230,16 @@ def version_run(request: HttpRequest, version: ModelVersion) -> dict[str, Any]:
         return {"rows": [("Run", "registered from elsewhere")]}
     return {
         "rows": [
-            ("Run", display.link(run, "the run that made it")), ("How it ended", outcome(run)),
+            ("Run", display.link(run, "the run that made it")),
+            ("How it ended", outcome(run)),
             ("Asked for by", ", ".join(f"{each.trigger} ({each.actor})" for each in run.reasons) or display.NOTHING),
             ("Seconds of work", display.number(run.details.seconds)),
-            ("Forecasts published", display.linked("their list", display.listing(version.forecasts.model, version__id__exact=version.pk))),
+            (
+                "Forecasts published",
+                display.linked("their list", display.listing(version.forecasts.model, version__id__exact=version.pk)),
+            ),
         ]
-    }  # fmt: skip
+    }
 
 
 def _conditions(models: Sequence[RegisteredModel]) -> dict[Any, Any]:
@@ -189,7 +254,10 @@ def _ages(models: Sequence[RegisteredModel]) -> dict[UUID | int, Any]:
 registry_admin.FLEET_ACTIONS.append(retrain.RETRAIN_FLEET)
 registry_admin.MODEL_ACTIONS.append(retrain.RETRAIN_MODEL)
 registry_admin.MODEL_COLUMNS.extend(
-    [Column(name="last_run", title="last run", values=_conditions), Column(name="freshness", title="fitted on data to", values=_ages)]
+    [
+        Column(name="last_run", title="last run", values=_conditions),
+        Column(name="freshness", title="fitted on data to", values=_ages),
+    ]
 )
 registry_admin.FLEET_PANELS.extend(
     [

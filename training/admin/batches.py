@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin import display as column
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from unfold.decorators import display as column
 
 from registry import display
 from registry.admin import base, filters
@@ -18,7 +18,8 @@ from training.admin.attached import counts, outcome
 from training.models import Batch, Chunk, TrainingRun
 
 SHOWN_RUNS = 30
-TONES = {"succeeded": "good", "failed": "bad", "timed_out": "bad", "running": "info", "dispatched": "info", "superseded": "dull", "cancelled": "dull", "skipped": "dull"}
+ORDER = ("succeeded", "failed", "timed_out", "superseded", "cancelled", "skipped", "running", "dispatched", "queued")
+TONES = {"succeeded": "good", "failed": "bad", "timed_out": "bad", "running": "info", "dispatched": "info"}
 
 
 def progress(request: HttpRequest, batch: Batch) -> dict[str, Any]:
@@ -26,12 +27,24 @@ def progress(request: HttpRequest, batch: Batch) -> dict[str, Any]:
     found = runs.progress(batch)
     whole = max(found.expected, 1)
     parts = [
-        {"state": state, "number": number, "share": f"{100 * number / whole:.2f}", "tone": TONES.get(state, ""),
-         "href": display.listing(TrainingRun, batch__id__exact=batch.pk, state__exact=state)}
-        for state, number in found.counts.items() if number
-    ]  # fmt: skip
+        {
+            "state": state,
+            "number": number,
+            "share": f"{100 * number / whole:.2f}",
+            "tone": TONES.get(state, "dull"),
+            "href": display.listing(TrainingRun, batch__id__exact=batch.pk, state__exact=state),
+        }
+        for state in ORDER
+        if (number := found.counts.get(state, 0))
+    ]
     bar = [part for part in parts if part["state"] != "queued"]
-    return {"progress": found, "parts": parts, "bar": bar, "batch": batch, "all": display.listing(TrainingRun, batch__id__exact=batch.pk)}
+    return {
+        "progress": found,
+        "parts": parts,
+        "bar": bar,
+        "batch": batch,
+        "all": display.listing(TrainingRun, batch__id__exact=batch.pk),
+    }
 
 
 def request_card(request: HttpRequest, batch: Batch) -> dict[str, Any]:
@@ -56,17 +69,31 @@ def request_card(request: HttpRequest, batch: Batch) -> dict[str, Any]:
 
 def batch_runs(request: HttpRequest, batch: Batch) -> dict[str, Any]:
     """Return the first runs of the batch: those that need a look before the others."""
-    rows = TrainingRun.objects.filter(batch=batch).select_related("registered_model__fleet", "version").defer("report", "reasons")
-    shown = sorted(rows.order_by("id")[:200], key=lambda run: (run.state not in ("failed", "timed_out"), run.state == "skipped"))[:SHOWN_RUNS]
+    rows = (
+        TrainingRun.objects.filter(batch=batch)
+        .select_related("registered_model__fleet", "version")
+        .defer("report", "reasons")
+    )
+    shown = sorted(
+        rows.order_by("id")[:200], key=lambda run: (run.state not in ("failed", "timed_out"), run.state == "skipped")
+    )[:SHOWN_RUNS]
     listed = [
         (
-            display.link(run, run.registered_model.entity_key), f"{run.percent} % {run.phase}".strip(),
-            display.link(run.version, f"v{run.version.number}") if run.version else display.NOTHING, outcome(run),
+            display.link(run, run.registered_model.entity_key),
+            f"{run.percent} % {run.phase}".strip(),
+            display.link(run.version, f"v{run.version.number}") if run.version else display.NOTHING,
+            outcome(run),
         )
         for run in shown
-    ]  # fmt: skip
+    ]
     more = display.listing(TrainingRun, batch__id__exact=batch.pk) if batch.expected > SHOWN_RUNS else ""
-    return {"heads": ("Model", "Progress", "Version", "Outcome"), "rows": listed, "more": more, "more_text": f"All {batch.expected} runs", "empty": "Its source is being read; runs appear once its entities are known."}
+    return {
+        "heads": ("Model", "Progress", "Version", "Outcome"),
+        "rows": listed,
+        "more": more,
+        "more_text": f"All {batch.expected} runs",
+        "empty": "Its source is being read; runs appear once its entities are known.",
+    }
 
 
 class ByIdMixin:
@@ -119,7 +146,10 @@ class BatchAdmin(ByIdMixin, base.ScopedAdmin):
 
     @column(description="runs")
     def counted(self, batch: Batch) -> Any:
-        return display.linked(counts(batch.counts) or f"{batch.expected} expected", display.listing(TrainingRun, batch__id__exact=batch.pk))
+        return display.linked(
+            counts(batch.counts) or f"{batch.expected} expected",
+            display.listing(TrainingRun, batch__id__exact=batch.pk),
+        )
 
     @column(description="nominal slot", ordering="slot")
     def slot_time(self, batch: Batch) -> Any:

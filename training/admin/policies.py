@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin import display as column
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from unfold.decorators import display as column
 from unfold.enums import ActionVariant
 
-from registry import errors, history, ticks, timestamps
-from registry import display
+from registry import display, errors, history, ticks, timestamps
 from registry.admin import base, filters
 from registry.admin.extensions import Action, Done, Order, Panel
 from registry.admin.pausing import named
@@ -34,25 +33,36 @@ def timetable(request: HttpRequest, policy: RetrainingPolicy) -> dict[str, Any]:
     last = Batch.objects.filter(policy=policy, slot__isnull=False).order_by("-slot").first()
     stopped = policy.paused or not policy.enabled or policy.fleet.paused
     return {
-        "policy": policy, "state": schedule.state(policy), "words": schedule.in_words(policy.cron), "slots": upcoming, "note": note,
-        "stopped": stopped, "last": last, "last_counts": counts(last.counts) if last else "", "tick": ticks.last(),
+        "policy": policy,
+        "state": schedule.state(policy),
+        "words": schedule.in_words(policy.cron),
+        "slots": upcoming,
+        "note": note,
+        "stopped": stopped,
+        "last": last,
+        "last_counts": counts(last.counts) if last else "",
+        "tick": ticks.last(),
         "due": schedule.next_due(policy),
-    }  # fmt: skip
+    }
 
 
-def terms(request: HttpRequest, policy: RetrainingPolicy) -> dict[str, Any]:
-    """Return what the policy does once it fires."""
+def terms(request: HttpRequest, policy: RetrainingPolicy) -> dict[str, Any] | None:
+    """Return what the policy does once it fires; no card where the form below says the same."""
+    if not policy.managed_by and request.user.has_perm("training.change_retrainingpolicy"):
+        return None
     return {
         "rows": [
-            ("Fleet", display.link(policy.fleet)), ("Source", display.link(policy.source)),
+            ("Fleet", display.link(policy.fleet)),
+            ("Source", display.link(policy.source)),
             ("Selects", display.shown(policy.selector)),
             ("Trainers", ", ".join(each.name for each in policy.trainers) or display.NOTHING),
             ("Look-back", f"{policy.look_back_days} days" if policy.look_back_days else "the default of the frequency"),
-            ("Then", policy.get_action_display()), ("Promotes", policy.get_promote_mode_display()),
+            ("Then", policy.get_action_display()),
+            ("Promotes", policy.get_promote_mode_display()),
             ("Missed slots", policy.get_misfire_display()),
             ("Gate limits", display.shown(policy.gate_limits)),
         ]
-    }  # fmt: skip
+    }
 
 
 def recent(request: HttpRequest, policy: RetrainingPolicy) -> dict[str, Any]:
@@ -60,13 +70,21 @@ def recent(request: HttpRequest, policy: RetrainingPolicy) -> dict[str, Any]:
     batches = Batch.objects.filter(policy=policy).order_by("-id")[:8]
     rows = [
         (
-            display.linked(display.instant(batch.slot or batch.requested_at), display.address(batch)), display.badge(batch.state),
-            batch.reason.trigger, counts(batch.counts) or f"{batch.expected} runs", batch.sentence or display.NOTHING,
+            display.linked(display.instant(batch.slot or batch.requested_at), display.address(batch)),
+            display.badge(batch.state),
+            batch.reason.trigger,
+            counts(batch.counts) or f"{batch.expected} runs",
+            batch.sentence or display.NOTHING,
         )
         for batch in batches
-    ]  # fmt: skip
+    ]
     more = display.listing(Batch, policy__id__exact=policy.pk)
-    return {"heads": ("Slot", "State", "Trigger", "Runs", "In words"), "rows": rows, "more": more, "empty": "It has not fired yet."}
+    return {
+        "heads": ("Slot", "State", "Trigger", "Runs", "In words"),
+        "rows": rows,
+        "more": more,
+        "empty": "It has not fired yet.",
+    }
 
 
 def _switch(*, paused: bool) -> Callable[[Order], Done]:
@@ -93,20 +111,39 @@ def _locked(policies: Sequence[Any]) -> QuerySet[RetrainingPolicy]:
 
 def _line(policy: RetrainingPolicy, kind: str, order: Order) -> history.Line:
     return history.Line(
-        kind=kind, fleet_id=policy.fleet_id, actor=order.actor, cause="manual", reason=f"{policy.name}: {order.reason}", at=order.at
+        kind=kind,
+        fleet_id=policy.fleet_id,
+        actor=order.actor,
+        cause="manual",
+        reason=f"{policy.name}: {order.reason}",
+        at=order.at,
     )
 
 
 PAUSE = Action(
-    name="pause", title="Pause", icon="pause_circle", permission=PERMISSION, bulk=True, variant=ActionVariant.WARNING,
-    ask=lambda policies: f"Pause {named(policies)}? No slot fires until it is resumed; runs asked for by people still run.",
-    perform=_switch(paused=True), applies=lambda policy: not policy.paused,
-)  # fmt: skip
+    name="pause",
+    title="Pause",
+    icon="pause_circle",
+    permission=PERMISSION,
+    bulk=True,
+    variant=ActionVariant.WARNING,
+    ask=lambda policies: (
+        f"Pause {named(policies)}? No slot fires until it is resumed; runs asked for by people still run."
+    ),
+    perform=_switch(paused=True),
+    applies=lambda policy: not policy.paused,
+)
 RESUME = Action(
-    name="resume", title="Resume", icon="play_circle", permission=PERMISSION, bulk=True, variant=ActionVariant.PRIMARY,
+    name="resume",
+    title="Resume",
+    icon="play_circle",
+    permission=PERMISSION,
+    bulk=True,
+    variant=ActionVariant.PRIMARY,
     ask=lambda policies: f"Resume {named(policies)}? It fires again from its next slot on.",
-    perform=_switch(paused=False), applies=lambda policy: policy.paused,
-)  # fmt: skip
+    perform=_switch(paused=False),
+    applies=lambda policy: policy.paused,
+)
 
 
 class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
@@ -120,7 +157,9 @@ class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the s
             raise ValidationError({error.field or "cron": str(error)}) from error
         fleet, source = cleaned.get("fleet") or self.instance.fleet, cleaned.get("source")
         if source is not None and source.tenant != fleet.tenant:
-            raise ValidationError({"source": f"Source {source} belongs to tenant {source.tenant}, the fleet to {fleet.tenant}."})
+            raise ValidationError(
+                {"source": f"Source {source} belongs to tenant {source.tenant}, the fleet to {fleet.tenant}."}
+            )
         return cleaned
 
 
@@ -152,9 +191,6 @@ class RetrainingPolicyAdmin(base.ScopedAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).select_related("fleet", "source")
-
-    def get_panels(self, request: HttpRequest, obj: Any) -> Iterable[Panel]:
-        return self.panels
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)

@@ -25,16 +25,20 @@ class RetrainForm(ReasonForm):
     """How far back to look; empty means as the policy says."""
 
     days = forms.IntegerField(
-        required=False, label="Look-back days", widget=UnfoldAdminIntegerFieldWidget,
+        required=False,
+        label="Look-back days",
+        widget=UnfoldAdminIntegerFieldWidget,
         help_text="Days before the newest observation. Empty: as the policy says.",
-    )  # fmt: skip
+    )
     field_order = ("days", "reason")
 
     def clean_days(self) -> int | None:
         days: int | None = self.cleaned_data["days"]
         limits = conf.current()
         if days is not None and not limits.look_back_days_min <= days <= limits.look_back_days_max:
-            raise forms.ValidationError(f"From {limits.look_back_days_min} to {limits.look_back_days_max} days, not {days}.")
+            raise forms.ValidationError(
+                f"From {limits.look_back_days_min} to {limits.look_back_days_max} days, not {days}."
+            )
         return days
 
 
@@ -49,11 +53,13 @@ def _ask_models(models: Sequence[Any]) -> str:
     if len(models) == 1:
         champion = models[0].champion
         serving = f", whose champion is v{champion.number}" if champion else ", which has no champion yet"
-    return f"Retrain {named(models)}{serving} now. A better candidate is promoted through the gate, as the policy says.{_no_worker(queue)}"
+    then = "A better candidate is promoted through the gate, as the policy says."
+    return f"Retrain {named(models)}{serving} now. {then}{_no_worker(queue)}"
 
 
 def _ask_fleets(fleets: Sequence[Any]) -> str:
-    return f"Retrain every model of {named(fleets)} now. Entities that are new in the source are registered.{_no_worker('training')}"
+    new = "Entities that are new in the source are registered."
+    return f"Retrain every model of {named(fleets)} now. {new}{_no_worker('training')}"
 
 
 def _retrain_models(order: Order) -> Done:
@@ -61,7 +67,9 @@ def _retrain_models(order: Order) -> Done:
     for model in order.targets:
         groups[model.fleet_id].append(model)
     queue = "interactive" if len(order.targets) == 1 else "training"
-    batches = [_request(order, models[0].fleet, [each.entity_key for each in models], queue) for models in groups.values()]
+    batches = [
+        _request(order, models[0].fleet, [each.entity_key for each in models], queue) for models in groups.values()
+    ]
     return _done(order, batches)
 
 
@@ -80,15 +88,34 @@ def _done(order: Order, batches: Sequence[Batch]) -> Done:
     if len(batches) > 1:
         return Done(sentence=f"Asked for: {len(batches)} batches.", address=display.listing(Batch))
     only = list(batches[0].runs.all()[:2])
-    page = only[0] if len(order.targets) == len(only) == 1 and isinstance(order.targets[0], RegisteredModel) else batches[0]
+    page = (
+        only[0]
+        if len(order.targets) == len(only) == 1 and isinstance(order.targets[0], RegisteredModel)
+        else batches[0]
+    )
     return Done(sentence=f"Asked for: {named(order.targets)}. This page follows it.", address=display.address(page))
 
 
 RETRAIN_MODEL = Action(
-    name="retrain", title="Retrain now", icon="autorenew", permission=PERMISSION, variant=ActionVariant.PRIMARY, bulk=True,
-    ask=_ask_models, perform=_retrain_models, form=RetrainForm, applies=lambda model: model.state != RegisteredModel.State.RETIRED,
-)  # fmt: skip
+    name="retrain",
+    title="Retrain now",
+    icon="autorenew",
+    permission=PERMISSION,
+    variant=ActionVariant.PRIMARY,
+    bulk=True,
+    ask=_ask_models,
+    perform=_retrain_models,
+    form=RetrainForm,
+    applies=lambda model: model.state != RegisteredModel.State.RETIRED,
+)
 RETRAIN_FLEET = Action(
-    name="retrain", title="Retrain now", icon="autorenew", permission=PERMISSION, variant=ActionVariant.PRIMARY, bulk=True,
-    ask=_ask_fleets, perform=_retrain_fleets, form=RetrainForm,
-)  # fmt: skip
+    name="retrain",
+    title="Retrain now",
+    icon="autorenew",
+    permission=PERMISSION,
+    variant=ActionVariant.PRIMARY,
+    bulk=True,
+    ask=_ask_fleets,
+    perform=_retrain_fleets,
+    form=RetrainForm,
+)

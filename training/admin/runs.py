@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin import display as column
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from unfold.decorators import display as column
 from unfold.enums import ActionVariant
 
 from registry import display
@@ -16,6 +16,7 @@ from registry.admin.extensions import Action, Done, Order, Panel
 from training import runs
 from training.admin.attached import outcome
 from training.admin.batches import ByIdMixin
+from training.admin.outcomes import OutcomeFilter
 from training.models import RunLog, TrainingRun
 
 SHOWN_LINES = 200
@@ -24,7 +25,12 @@ State = TrainingRun.State
 
 def state(request: HttpRequest, run: TrainingRun) -> dict[str, Any]:
     """Return how far the run is or how it ended, with code, sentence and next step."""
-    return {"run": run, "open": run.state in TrainingRun.OPEN, "worker": run.chunk.worker if run.chunk else "", "joined": run.joined}
+    return {
+        "run": run,
+        "open": run.state in TrainingRun.OPEN,
+        "worker": run.chunk.worker if run.chunk else "",
+        "joined": run.joined,
+    }
 
 
 def request_card(request: HttpRequest, run: TrainingRun) -> dict[str, Any]:
@@ -32,29 +38,46 @@ def request_card(request: HttpRequest, run: TrainingRun) -> dict[str, Any]:
     reasons = [f"{each.trigger} by {each.actor or 'nobody named'}: {each.sentence}" for each in run.reasons]
     return {
         "rows": [
-            ("Model", display.link(run.registered_model)), ("Batch", display.link(run.batch)), ("Policy", display.link(run.policy)),
-            ("Reasons", display.shown(reasons)), ("Asked for", display.instant(run.requested_at, seconds=True)),
-            ("Not before", display.instant(run.not_before)), ("Handed out", display.instant(run.dispatched_at, seconds=True)),
-            ("Began", display.instant(run.started_at, seconds=True)), ("Ended", display.instant(run.finished_at, seconds=True)),
+            ("Model", display.link(run.registered_model)),
+            ("Batch", display.link(run.batch)),
+            ("Policy", display.link(run.policy)),
+            ("Reasons", display.shown(reasons)),
+            ("Asked for", display.instant(run.requested_at, seconds=True)),
+            ("Not before", display.instant(run.not_before)),
+            ("Handed out", display.instant(run.dispatched_at, seconds=True)),
+            ("Began", display.instant(run.started_at, seconds=True)),
+            ("Ended", display.instant(run.finished_at, seconds=True)),
             ("Id, also of its version", display.code(run.pk)),
         ]
-    }  # fmt: skip
+    }
 
 
 def used(request: HttpRequest, run: TrainingRun) -> dict[str, Any] | None:
-    """Return what the run used and found; no card before it has begun."""
+    """Return what the run used and found; no card before it has ended."""
     found = run.details
-    if run.started_at is None:
+    if run.started_at is None or run.state in TrainingRun.OPEN:
         return None
     return {
         "rows": [
             ("Version", display.link(run.version, f"v{run.version.number}") if run.version else display.NOTHING),
-            ("Trainer", found.trainer or display.NOTHING), ("Parameters", display.shown(found.params)),
-            ("Metrics", display.shown(found.metrics)), ("Days used", display.number(found.days)),
-            ("Rows", f"{display.number(found.rows)} ({display.number(found.train_rows)} train, {display.number(found.test_rows)} test)"),
-            ("Features", display.shown(found.features)), ("Seconds of work", display.number(found.seconds)),
+            ("Trainer", found.trainer or display.NOTHING),
+            ("Parameters", display.shown(found.params)),
+            ("Metrics", display.shown(found.metrics)),
+            ("Days used", display.number(found.days)),
+            (
+                "Rows",
+                " ".join(
+                    (
+                        display.number(found.rows),
+                        f"({display.number(found.train_rows)} train,",
+                        f"{display.number(found.test_rows)} test)",
+                    )
+                ),
+            ),
+            ("Features", display.shown(found.features)),
+            ("Seconds of work", display.number(found.seconds)),
         ]
-    }  # fmt: skip
+    }
 
 
 def gate_report(request: HttpRequest, run: TrainingRun) -> dict[str, Any] | None:
@@ -71,19 +94,25 @@ def log(request: HttpRequest, run: TrainingRun) -> dict[str, Any]:
 def _ask_cancel(some: Any) -> str:
     run: TrainingRun = some[0]
     more = f" and {len(some) - 1} others" if len(some) > 1 else ""
-    return f"Cancel the {run.kind} of {run.registered_model}, which is {run.state}{more}. Nothing it fits from now on is promoted."
+    what = f"{run.kind} of {run.registered_model}, which is {run.state}{more}"
+    return f"Cancel the {what}. Nothing it fits from now on is promoted."
 
 
 def _cancel(order: Order) -> Done:
     for run in order.targets:
         runs.cancel(run_id=run.pk, actor=f"{order.actor} ({order.reason})", at=order.at)
-    address = display.address(order.targets[0]) if len(order.targets) == 1 else display.listing(TrainingRun, state__exact="cancelled")
+    address = (
+        display.address(order.targets[0])
+        if len(order.targets) == 1
+        else display.listing(TrainingRun, state__exact="cancelled")
+    )
     return Done(sentence=f"Cancelled: {len(order.targets)}.", address=address)
 
 
 def _ask_delete(some: Any) -> str:
     run: TrainingRun = some[0]
-    return f"Delete the record of the {run.kind} of {run.registered_model}, which {run.state.replace('_', ' ')}, with its log lines. This cannot be undone."
+    what = f"{run.kind} of {run.registered_model} ({run.get_state_display()})"
+    return f"Delete the record of the {what}, with its log lines. This cannot be undone."
 
 
 def _delete(order: Order) -> Done:
@@ -93,13 +122,26 @@ def _delete(order: Order) -> Done:
 
 
 CANCEL = Action(
-    name="cancel", title="Cancel run", icon="block", permission="training.cancel_trainingrun", variant=ActionVariant.DANGER, bulk=True,
-    ask=_ask_cancel, perform=_cancel, applies=lambda run: run.state in TrainingRun.OPEN,
-)  # fmt: skip
+    name="cancel",
+    title="Cancel run",
+    icon="block",
+    permission="training.cancel_trainingrun",
+    variant=ActionVariant.DANGER,
+    bulk=True,
+    ask=_ask_cancel,
+    perform=_cancel,
+    applies=lambda run: run.state in TrainingRun.OPEN,
+)
 DELETE = Action(
-    name="delete-record", title="Delete record", icon="delete", permission="training.delete_trainingrun", variant=ActionVariant.DANGER,
-    ask=_ask_delete, perform=_delete, applies=lambda run: run.state not in TrainingRun.OPEN and run.version_id is None,
-)  # fmt: skip
+    name="delete-record",
+    title="Delete record",
+    icon="delete",
+    permission="training.delete_trainingrun",
+    variant=ActionVariant.DANGER,
+    ask=_ask_delete,
+    perform=_delete,
+    applies=lambda run: run.state not in TrainingRun.OPEN and run.version_id is None,
+)
 
 
 @admin.register(TrainingRun)
@@ -108,9 +150,23 @@ class TrainingRunAdmin(ByIdMixin, base.ScopedAdmin):
 
     tenant_path = "registered_model__fleet__tenant"
     always_readonly = True
-    linked_by = ("batch__id__exact", "registered_model__id__exact", "policy__id__exact", "requested_at__gte", "finished_at__gte")
+    linked_by = (
+        "batch__id__exact",
+        "registered_model__id__exact",
+        "policy__id__exact",
+        "requested_at__gte",
+        "finished_at__gte",
+    )
     list_display = ("asked", "model_link", "kind", "state_badge", "ended", "version_link", "code", "took")
-    list_filter = (filters.fleet_through("registered_model__fleet"), "state", "verdict", "kind", "queue", "requested_at")
+    list_filter = (
+        filters.fleet_through("registered_model__fleet"),
+        OutcomeFilter,
+        "state",
+        "verdict",
+        "kind",
+        "queue",
+        "requested_at",
+    )
     list_select_related = ("registered_model__fleet", "version")
     search_fields = ("registered_model__entity_key", "code")
     ordering = ("-id",)
@@ -126,7 +182,9 @@ class TrainingRunAdmin(ByIdMixin, base.ScopedAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows = super().get_queryset(request)
-        return rows.select_related("registered_model__fleet", "batch__fleet", "policy__fleet", "chunk", "version", "joined")
+        return rows.select_related(
+            "registered_model__fleet", "batch__fleet", "policy__fleet", "chunk", "version", "joined"
+        )
 
     def is_live(self, obj: Any) -> bool:
         return obj.state in TrainingRun.OPEN

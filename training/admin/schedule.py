@@ -1,4 +1,4 @@
-"""How a policy's schedule reads on screen: state, cron text, next slots in its zone and in UTC, and whether it is late."""
+"""How a policy's schedule reads on screen: state, cron text, next slots, and whether it is late."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from registry import errors, timestamps
-from registry import display
+from registry import display, errors, timestamps
 from training import conf, scheduling
 from training.models import RetrainingPolicy
 
@@ -21,7 +20,9 @@ def grace() -> timedelta:
 
 def is_late(policy: RetrainingPolicy, *, now: datetime) -> bool:
     """Whether a slot passed and nothing fired."""
-    return policy.enabled and not policy.paused and policy.next_due_at is not None and policy.next_due_at + grace() < now
+    return (
+        policy.enabled and not policy.paused and policy.next_due_at is not None and policy.next_due_at + grace() < now
+    )
 
 
 def state(policy: RetrainingPolicy) -> Any:

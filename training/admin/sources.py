@@ -7,13 +7,12 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin import display as column
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from unfold.decorators import display as column
 
-from registry import errors, timestamps
-from registry import display
+from registry import display, errors, timestamps
 from registry.admin import base, filters
 from registry.admin.extensions import Panel
 from training.admin.batches import ByIdMixin
@@ -33,31 +32,51 @@ class SourceForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the s
         return zone
 
 
-def reads(request: HttpRequest, source: Source) -> dict[str, Any]:
-    """Return where the series come from and which column is what."""
+def reads(request: HttpRequest, source: Source) -> dict[str, Any] | None:
+    """Return where the series come from and which column is what; no card where the form below says the same."""
+    if not source.managed_by and request.user.has_perm("training.change_source"):
+        return None
     return {
         "rows": [
-            ("Kind", source.get_kind_display()), ("Options", display.shown(source.options)),
-            ("Columns", display.shown(source.columns)), ("Zone of naive stamps", source.time_zone or "none declared: naive stamps are refused"),
-            ("Duplicates", source.get_duplicates_display()), ("Gaps", source.get_gaps_display()),
+            ("Kind", source.get_kind_display()),
+            ("Options", display.shown(source.options)),
+            ("Columns", display.shown(source.columns)),
+            ("Zone of naive stamps", source.time_zone or "none declared: naive stamps are refused"),
+            ("Duplicates", source.get_duplicates_display()),
+            ("Gaps", source.get_gaps_display()),
         ]
-    }  # fmt: skip
+    }
 
 
 def snapshots(request: HttpRequest, source: Source) -> dict[str, Any]:
     """Return the newest readings of a source."""
     rows = [
-        (display.link(each, each.digest[:12]), display.number(each.rows), each.entities, display.instant(each.window_end), display.instant(each.created_at))
+        (
+            display.link(each, each.digest[:12]),
+            display.number(each.rows),
+            each.entities,
+            display.instant(each.window_end),
+            display.instant(each.created_at),
+        )
         for each in Snapshot.objects.filter(source=source).select_related("source")[:8]
     ]
     more = display.listing(Snapshot, source__id__exact=source.pk)
-    return {"heads": ("Digest", "Rows", "Entities", "Data to", "Read"), "rows": rows, "more": more, "empty": "It was never read."}
+    return {
+        "heads": ("Digest", "Rows", "Entities", "Data to", "Read"),
+        "rows": rows,
+        "more": more,
+        "empty": "It was never read.",
+    }
 
 
 def used_by(request: HttpRequest, source: Source) -> dict[str, Any]:
     """Return the policies that read a source."""
     policies = RetrainingPolicy.objects.filter(source=source).select_related("fleet")[:20]
-    return {"heads": ("Policy", "Fleet"), "rows": [(display.link(each), display.link(each.fleet)) for each in policies], "empty": "No policy reads it."}
+    return {
+        "heads": ("Policy", "Fleet"),
+        "rows": [(display.link(each), display.link(each.fleet)) for each in policies],
+        "empty": "No policy reads it.",
+    }
 
 
 @admin.register(Source)
@@ -115,14 +134,20 @@ class ForecastAdmin(ByIdMixin, base.ScopedAdmin):
     ordering = ("-id",)
     hidden_details = ("time", "yhat", "lower", "upper")
     panels = (
-        Panel(title="Values", template="registry/admin/table.html", build=lambda request, forecast: {
-            "heads": ("For", "Forecast", "Lower", "Upper"),
-            "rows": [
-                (display.instant(time), display.number(value), display.number(low), display.number(high))
-                for time, value, low, high in zip(forecast.time, forecast.yhat, forecast.lower, forecast.upper, strict=True)
-            ],
-        }),
-    )  # fmt: skip
+        Panel(
+            title="Values",
+            template="registry/admin/table.html",
+            build=lambda request, forecast: {
+                "heads": ("For", "Forecast", "Lower", "Upper"),
+                "rows": [
+                    (display.instant(time), display.number(value), display.number(low), display.number(high))
+                    for time, value, low, high in zip(
+                        forecast.time, forecast.yhat, forecast.lower, forecast.upper, strict=True
+                    )
+                ],
+            },
+        ),
+    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).select_related("version__registered_model__fleet")

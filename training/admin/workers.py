@@ -6,10 +6,9 @@ from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
-from unfold.decorators import display as column
+from django.contrib.admin import display as column
 
-from registry import timestamps
-from registry import display
+from registry import display, timestamps
 from registry.admin import base
 from training import conf
 from training.models import Worker

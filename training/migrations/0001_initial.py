@@ -175,8 +175,13 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("yhat", django.contrib.postgres.fields.ArrayField(base_field=models.FloatField(), size=None)),
-                ("lower", django.contrib.postgres.fields.ArrayField(base_field=models.FloatField(), size=None)),
-                ("upper", django.contrib.postgres.fields.ArrayField(base_field=models.FloatField(), size=None)),
+                (
+                    "lower",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.FloatField(null=True), help_text="null where the trainer gives no interval", size=None
+                    ),
+                ),
+                ("upper", django.contrib.postgres.fields.ArrayField(base_field=models.FloatField(null=True), size=None)),
                 (
                     "version",
                     models.ForeignKey(

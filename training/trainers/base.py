@@ -205,6 +205,12 @@ def _outcome(
             sentence=f"{series.entity} has {len(series)} observations, a fit needs two.",
             next_step="Wait for more observations, or lengthen the look-back.",
         )
+    if not np.isfinite(series.target).all():
+        return Refused(
+            code="target_not_finite",
+            sentence=f"{series.entity} has targets that are not finite numbers.",
+            next_step="Validate the series first; `dataset.validate` leaves such rows out.",
+        )
     try:
         return fit(series, params, seed)
     except MemoryError:

@@ -37,7 +37,6 @@ from training.trainers.base import (
 
 # Before the import: the library reports the absence of plotting, which is not wanted here, as an error, and CmdStan's
 # wrapper prints two lines for each fit unless its logger has a handler.
-logging.getLogger("prophet").setLevel(logging.ERROR)
 logging.getLogger("prophet.plot").setLevel(logging.CRITICAL)
 logging.getLogger("cmdstanpy").setLevel(logging.ERROR)
 logging.getLogger("cmdstanpy").addHandler(logging.NullHandler())
@@ -47,6 +46,9 @@ from prophet.serialize import model_from_dict, model_to_dict  # noqa: E402
 
 FORMAT = "prophet-json-1"
 MOST_SEED = 2**31 - 1
+PREDICTED_FROM = ("k", "m", "delta", "sigma_obs", "beta")
+# After the import, which sets it to INFO: a line for each season that a short series does without.
+logging.getLogger("prophet").setLevel(logging.ERROR)
 RULES = {
     "growth": rules.choice("linear", "flat"),
     "seasonality_mode": rules.choice("additive", "multiplicative"),
@@ -182,6 +184,8 @@ def _reduced(library: Any, *, seed: int, nonnegative: bool) -> ProphetForecaster
     first, last = (pd.Timestamp(history["ds"].iloc[place]).isoformat() for place in (0, -1))
     mean_step = float(np.diff(history["t"]).mean())
     library.history = _stub(first, last, mean_step)
+    # Stan also returns the fitted trend of every row, which nothing reads afterwards.
+    library.params = {name: library.params[name] for name in PREDICTED_FROM}
     library.history_dates = pd.Series(library.history["ds"], name="ds")
     library.stan_fit, library.stan_backend, library.fit_kwargs = None, None, {}
     return ProphetForecaster(

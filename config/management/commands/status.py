@@ -61,8 +61,9 @@ class Command(terminal.Command):
 
     def _models(self, now: Standing) -> Any:
         rows = [
-            (f"{each.fleet}/{each.entity}", each.champion and f"v{each.champion}", each.trainer, terminal.number(each.mae),
-             terminal.number(each.relative_mae, 3), each.last_run, terminal.ago(each.last_run_at, now.at), each.state)
+            (f"{each.fleet}/{each.entity}", each.champion and f"v{each.champion}", each.trainer,
+             terminal.number(each.mae), terminal.number(each.relative_mae, 3), each.last_run,
+             terminal.ago(each.last_run_at, now.at), each.state)
             for each in now.models
         ]  # fmt: skip
         columns = ["model", "champion>", "trainer", "MAE>", "relative MAE>", "last run", "when", "state"]

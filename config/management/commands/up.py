@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
+import sys
 from argparse import ArgumentParser
-from collections.abc import Sequence
 from typing import Any
 
 from django.core.management import BaseCommand, CommandError, call_command
@@ -19,7 +19,7 @@ class Command(BaseCommand):
     """Parse, check, migrate, supervise."""
 
     help = "Run web, beat and the workers on this machine until Ctrl-C or SIGTERM."
-    requires_system_checks: Sequence[str] = ()
+    requires_system_checks: tuple[str, ...] = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
@@ -43,7 +43,7 @@ class Command(BaseCommand):
         port = _port(options["web_port"])
         chosen = _choose(options, port)
         site = supervisor.Site(folder=folder, address=f"http://{processes.HOST}:{port}/admin/")
-        running = supervisor.Supervisor(chosen, site=site, stream=self.stdout._out, upkeep=servers.renew)
+        running = supervisor.Supervisor(chosen, site=site, stream=sys.stdout, upkeep=servers.renew)
         for line in _migrate().splitlines():
             running.console.line(supervisor.NAME, line)
         running.run()

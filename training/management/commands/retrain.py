@@ -15,8 +15,6 @@ from registry.models import Fleet
 from training import carrying, clock, conf, following, policy_terms, rehearsal, results, runs, workers
 from training.models import Batch, TrainingRun
 
-BAD = (TrainingRun.State.FAILED, TrainingRun.State.TIMED_OUT)
-
 
 class Command(terminal.Command):
     """Retrain a fleet or some of its entities."""
@@ -79,12 +77,18 @@ class Command(terminal.Command):
             with self._progress(batch, options), following.quiet(options["verbosity"]):
                 carrying.inline(batch, worker=f"inline:{socket.gethostname()}:{os.getpid()}")
         elif options["wait"]:
-            with self._progress(batch, options):
-                following.wait(batch)
+            self._wait(batch, options)
         self._show(batch, options)
 
+    def _wait(self, batch: Batch, options: dict[str, Any]) -> None:
+        try:
+            with self._progress(batch, options):
+                following.wait([batch])
+        except KeyboardInterrupt:
+            raise terminal.Failed("The runs go on without this command. Follow them: manage.py status") from None
+
     def _progress(self, batch: Batch, options: dict[str, Any]) -> AbstractContextManager[None]:
-        return following.progress(batch, console=self.console if self.is_watched and not options["json"] else None)
+        return following.progress([batch], console=self.console if self.is_watched and not options["json"] else None)
 
     def _show(self, batch: Batch, options: dict[str, Any]) -> None:
         batch.refresh_from_db()
@@ -102,7 +106,7 @@ class Command(terminal.Command):
     def _end(self, batch: Batch, rows: Sequence[results.Row]) -> None:
         if batch.code:
             raise terminal.Failed(f"{batch.sentence} {batch.next_step}")
-        if any(row.state in BAD for row in rows):
+        if any(row.state in following.BAD for row in rows):
             self.end(terminal.FAILED)
         if all(row.state == TrainingRun.State.SKIPPED for row in rows):
             self.end(terminal.NOTHING_TO_DO)

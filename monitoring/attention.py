@@ -1,0 +1,172 @@
+"""What needs a look, the most urgent first: silent processes, failed work, late policies. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Count, Q
+from django.http import HttpRequest
+
+from registry import display, ticks, timestamps
+from registry.admin import base
+from registry.models import ModelVersion, RegisteredModel
+from training import conf, workers
+from training.admin import schedule
+from training.admin.outcomes import FAILED
+from training.models import RetrainingPolicy, TrainingRun, Worker
+
+RECENT = timedelta(hours=24)
+NEEDED_QUEUES = ("interactive", "training")
+BEAT_SILENT = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """One thing that needs a look: how urgent, what, since when, where to look and what to do."""
+
+    urgency: str  # critical, warning or info
+    what: str
+    count: int
+    address: str
+    next_step: str
+    since: datetime | None = None
+
+
+def since(at: datetime) -> UUID:
+    """Return an id below that of every run made at or after an instant: ids are UUIDv7, in time's order."""
+    return UUID(int=int(at.timestamp() * 1000) << 80)
+
+
+def badge(request: HttpRequest) -> str:
+    """Return how many things need attention, for the sidebar."""
+    return str(len(find(request, now=timestamps.utc_now())))
+
+
+def find(request: HttpRequest, *, now: datetime) -> list[Item]:
+    """Return what needs a look, the most urgent first; asked once for each request, since the sidebar asks too."""
+    known: list[Item] | None = getattr(request, "attention_items", None)
+    if known is None:
+        checks: Iterable[Callable[[HttpRequest, datetime], Iterable[Item]]] = (
+            _processes,
+            _runs,
+            _versions,
+            _policies,
+            _challengers,
+        )
+        known = [item for check in checks for item in check(request, now)]
+        known.sort(key=lambda item: ("critical", "warning", "info").index(item.urgency))
+        request.attention_items = known  # type: ignore[attr-defined]  # lives as long as the request
+    return known
+
+
+def _processes(request: HttpRequest, now: datetime) -> Iterable[Item]:
+    beat = ticks.last()
+    if beat is None or now - beat > BEAT_SILENT:
+        yield Item(
+            urgency="critical",
+            what="Beat is silent: no schedule fires and no run is handed out.",
+            count=1,
+            since=beat,
+            address=display.listing(RetrainingPolicy),
+            next_step="Start it: manage.py up, or celery -A config beat.",
+        )
+    for queue in workers.unserved(NEEDED_QUEUES):
+        yield Item(
+            urgency="critical",
+            what=f"No live worker serves the queue {queue}.",
+            count=1,
+            address=display.listing(Worker),
+            next_step=f"Start one: manage.py up, or celery -A config worker -Q {queue}.",
+        )
+    if not conf.current().enabled:
+        yield Item(
+            urgency="warning",
+            what="The switch of the installation is off: no policy fires.",
+            count=1,
+            address=display.listing(RetrainingPolicy),
+            next_step="Set PERENNIAL_TRAINING_ENABLED=1 and restart.",
+        )
+
+
+def _runs(request: HttpRequest, now: datetime) -> Iterable[Item]:
+    recent = seen_runs(request).filter(id__gte=since(now - RECENT), state__in=FAILED)
+    counts = recent.aggregate(all=Count("pk"), quarantined=Count("pk", filter=Q(code="quarantined")))
+    if counts["quarantined"]:
+        yield Item(
+            urgency="critical",
+            what="Runs were quarantined: they ended their worker again and again.",
+            count=counts["quarantined"],
+            address=display.listing(TrainingRun, code="quarantined", requested_at__gte=iso(now - RECENT)),
+            next_step="Read their data and the worker's log before you retrain by hand.",
+        )
+    failed = counts["all"] - counts["quarantined"]
+    if failed:
+        yield Item(
+            urgency="critical",
+            what="Runs failed in the last 24 hours.",
+            count=failed,
+            address=display.listing(TrainingRun, outcome="failed", requested_at__gte=iso(now - RECENT)),
+            next_step="Each says why, and what to do next.",
+        )
+
+
+def _versions(request: HttpRequest, now: datetime) -> Iterable[Item]:
+    rows = base.scoped(ModelVersion.objects.all(), request, "registered_model__fleet__tenant")
+    quarantined = rows.filter(state=ModelVersion.State.QUARANTINED).count()
+    if quarantined:
+        yield Item(
+            urgency="critical",
+            what="Versions are quarantined: their artifacts do not hold.",
+            count=quarantined,
+            address=display.listing(ModelVersion, state__exact="quarantined"),
+            next_step="Roll back, then restore the file from a backup.",
+        )
+
+
+def _policies(request: HttpRequest, now: datetime) -> Iterable[Item]:
+    late = base.scoped(RetrainingPolicy.objects.all(), request, "fleet__tenant").filter(
+        enabled=True, paused=False, next_due_at__lt=now - schedule.grace()
+    )
+    oldest = late.order_by("next_due_at").values_list("next_due_at", flat=True)[:100]
+    if oldest:
+        yield Item(
+            urgency="critical",
+            what="Policies are late: their slot passed and nothing fired.",
+            count=len(oldest),
+            since=oldest[0],
+            address=display.listing(
+                RetrainingPolicy, next_due_at__lt=iso(now - schedule.grace()), enabled__exact=1, paused__exact=0
+            ),
+            next_step="Look whether beat and a control worker run.",
+        )
+
+
+def _challengers(request: HttpRequest, now: datetime) -> Iterable[Item]:
+    waiting = seen_models(request).filter(challenger__isnull=False).count()
+    if waiting:
+        yield Item(
+            urgency="warning",
+            what="Challengers wait: the gate held them, or their policy asks an approver.",
+            count=waiting,
+            address=display.listing(RegisteredModel, place="challenger"),
+            next_step="Read the gate report, then promote or leave it.",
+        )
+
+
+def seen_models(request: HttpRequest) -> Any:
+    """Return the models that this user may see."""
+    return base.scoped(RegisteredModel.objects.all(), request, "fleet__tenant")
+
+
+def seen_runs(request: HttpRequest) -> Any:
+    """Return the runs that this user may see."""
+    return base.scoped(TrainingRun.objects.all(), request, "registered_model__fleet__tenant")
+
+
+def iso(at: datetime) -> str:
+    """Return an instant as the addresses of lists carry it."""
+    return at.replace(microsecond=0).isoformat().replace("+00:00", "Z")

@@ -1,0 +1,115 @@
+"""Liveness asks nobody; readiness asks everybody, and tells a database that is away from a Redis that is."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import SystemCheckError
+from django.db import connection, connections
+from django.db.migrations.recorder import MigrationRecorder
+from pytest_django.fixtures import Settings
+
+from config import checks
+from registry import ticks
+from tests.rest_client import Caller
+from training import clock
+from training.models import Worker
+
+
+def ready() -> Any:
+    return Caller().get("/readyz")
+
+
+def worker(*queues: str) -> Worker:
+    now = clock.now()
+    name = f"w-{'-'.join(queues)}"
+    return Worker.objects.create(name=name, host="h", pid=1, queues=list(queues), started_at=now, seen_at=now)
+
+
+def test_liveness_needs_no_database() -> None:
+    # Without the mark of the database any query would fail this test.
+    answer = Caller().get("/healthz")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+    assert "no-store" in answer.headers["Cache-Control"]
+
+
+@pytest.mark.django_db
+def test_an_installation_with_all_its_parts_is_ready() -> None:
+    worker("control")
+    worker("interactive", "training")
+    ticks.record("dispatch", at=clock.now())
+    body = ready().json()
+    assert body["status"] == "ok", body
+    assert body["checks"]["workers"]["training"] == 1
+    assert body["checks"]["beat"]["last_tick"]
+
+
+@pytest.mark.django_db
+def test_a_queue_without_a_worker_is_degraded_and_named() -> None:
+    worker("control")
+    ticks.record("dispatch", at=clock.now())
+    answer = ready()
+    assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
+    assert "interactive, training" in answer.json()["checks"]["workers"]["detail"]
+
+
+@pytest.mark.django_db
+def test_a_worker_that_fell_silent_does_not_count() -> None:
+    silent = worker("control", "interactive", "training")
+    Worker.objects.filter(pk=silent.pk).update(seen_at=clock.now() - timedelta(hours=1))
+    assert ready().json()["checks"]["workers"]["training"] == 0
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("age", [None, timedelta(hours=1)])
+def test_a_silent_beat_is_degraded(age: timedelta | None) -> None:
+    worker("control", "interactive", "training")
+    if age is not None:
+        ticks.record("dispatch", at=clock.now() - age)
+    body = ready().json()
+    assert (body["status"], body["checks"]["beat"]["status"]) == ("degraded", "degraded")
+
+
+@pytest.mark.django_db
+def test_without_redis_the_installation_serves_on_and_says_so(settings: Settings) -> None:
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    answer = ready()
+    assert answer.status_code == 200
+    assert answer.json()["checks"]["redis"]["status"] == "degraded"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_without_database_the_installation_is_not_ready() -> None:
+    broken = connections["default"]
+    kept = dict(broken.settings_dict)
+    broken.close()
+    broken.settings_dict.update(HOST="/nonexistent", PORT="")
+    try:
+        answer = ready()
+    finally:
+        broken.close()
+        broken.settings_dict.update(kept)
+    assert answer.status_code == 503
+    assert answer.json()["checks"]["database"]["status"] == "failed"
+
+
+@pytest.mark.django_db
+@pytest.mark.requirement("B07")
+def test_a_migration_that_is_not_applied_is_found_by_comparison() -> None:
+    assert checks.unapplied() == []
+    MigrationRecorder(connection).record_unapplied("registry", "0001_initial")
+    assert checks.unapplied() == ["registry.0001_initial"]
+    answer = ready()
+    assert answer.status_code == 503
+    assert answer.json()["checks"]["migrations"]["unapplied"] == ["registry.0001_initial"]
+    with pytest.raises(SystemCheckError, match=r"registry\.0001_initial"):
+        call_command("check", databases=["default"])
+
+
+@pytest.mark.django_db
+@pytest.mark.requirement("B07")
+def test_an_installation_with_all_migrations_passes_the_check() -> None:
+    call_command("check", databases=["default"])

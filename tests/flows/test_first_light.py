@@ -1,0 +1,120 @@
+"""The whole loop with real processes: asked for over HTTP, carried out by workers, read over HTTP."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.flows import fleets
+from tests.flows.installation import Installation, until
+
+pytestmark = pytest.mark.timeout(240)
+
+
+@pytest.mark.requirement("S02", "S07", "T11", "C05", "R25")
+def test_a_trigger_over_http_ends_in_a_champion_and_its_forecast_under_one_id(site: Installation, tmp_path: Path) -> None:
+    fleets.apply(site, tmp_path, name="light", entities=("a", "b"), trainer="prophet")
+    answer = site.http("POST", "/api/v1/runs", {"fleet": "light", "reason": "first light"})
+    assert answer.status == 202
+    address = answer.headers["Location"]
+    until(lambda: site.http("GET", address).body["batch"]["state"] == "done", seconds=90, what="the batch")
+    champion = site.http("GET", "/api/v1/models/light/a/champion").body
+    forecast = site.http("GET", "/api/v1/models/light/a/forecast").body
+    query = """
+        SELECT r.id::text, v.artifact_digest, v.artifact_size
+        FROM training_trainingrun r JOIN registry_modelversion v ON v.id = r.id
+        JOIN registry_registeredmodel m ON m.id = v.registered_model_id JOIN registry_fleet f ON f.id = m.fleet_id
+        WHERE f.name = 'light' AND m.entity_key = 'a'
+    """
+    [(run_id, digest, size)] = site.sql(query)
+    stored = (site.folder / "artifacts" / "artifacts" / digest[:2] / digest).read_bytes()
+    assert (hashlib.sha256(stored).hexdigest(), len(stored)) == (digest, size)
+    assert (champion["id"], champion["artifact"]["digest"]) == (run_id, digest)
+    assert (forecast["version"], forecast["digest"], len(forecast["points"])) == (run_id, digest, 7)
+    history = site.http("GET", "/api/v1/models/light/a/history").body["results"]
+    assert run_id in {event["to_version"] for event in history}
+    assert run_id in site.log
+
+
+@pytest.mark.requirement("S01", "S08")
+def test_beat_alone_fires_a_policy_that_becomes_due(site: Installation, tmp_path: Path) -> None:
+    fleets.apply(site, tmp_path, name="minutely", entities=("a",), cron="* * * * *")
+    query = """
+        SELECT b.slot, b.id::text FROM training_batch b JOIN registry_fleet f ON f.id = b.fleet_id
+        WHERE f.name = 'minutely' AND b.slot IS NOT NULL ORDER BY b.slot LIMIT 1
+    """
+    [(slot, batch)] = until(lambda: site.sql(query) or None, seconds=75, what="a batch of the schedule")
+    assert slot.second == 0
+    assert site.batch_done(batch, seconds=60) == {"succeeded": 1}
+    policy = site.http("GET", "/api/v1/policies/minutely/nightly").body
+    assert len(policy["next_slots"]) == 3
+    site.http("POST", "/api/v1/policies/minutely/nightly/pause", {"reason": "seen"})
+
+
+@pytest.mark.requirement("S06")
+def test_a_chunk_whose_message_comes_twice_is_fitted_once(site: Installation, tmp_path: Path) -> None:
+    fleets.apply(site, tmp_path, name="twice", entities=("a",), trainer="prophet")
+    batch = fleets.trigger(site, fleet="twice")
+    query = "SELECT id, attempt FROM training_chunk WHERE batch_id = %s AND kind = 'work' AND attempt > 0"
+    [(chunk, attempt)] = until(lambda: site.sql(query, batch) or None, seconds=60, what="a dispatched chunk")
+    message = f"carry_out.apply_async(kwargs=dict(chunk_id={chunk}, attempt={attempt}), queue=queue)"
+    site.manage(
+        "shell",
+        "-c",
+        f"from training.tasks import carry_out\nfor queue in ('interactive', 'training', 'training'): {message}",
+    )
+    assert site.batch_done(batch, seconds=60) == {"succeeded": 1}
+    versions = "(SELECT count(*) FROM registry_modelversion v WHERE v.id = r.id)"
+    runs = site.sql(f"SELECT attempt, {versions} FROM training_trainingrun r WHERE batch_id = %s", batch)
+    assert runs == [(1, 1)]
+
+
+@pytest.mark.requirement("R09", "R14", "R22")
+def test_a_flipped_bit_is_refused_by_name_and_the_previous_champion_serves_at_once(site: Installation, tmp_path: Path) -> None:
+    data = fleets.apply(site, tmp_path, name="flipped", entities=("a",))
+    site.batch_done(fleets.trigger(site, fleet="flipped"), seconds=60)
+    first = site.http("GET", "/api/v1/models/flipped/a/champion").body
+    fleets.daily.write(data, entities=("a",), days=130)
+    site.batch_done(fleets.trigger(site, fleet="flipped", entity="a"), seconds=60)
+    second = site.http("GET", "/api/v1/models/flipped/a/champion").body
+    assert second["id"] != first["id"]
+    [(digest,)] = site.sql("SELECT artifact_digest FROM registry_modelversion WHERE id = %s", second["id"])
+    file = site.folder / "artifacts" / "artifacts" / digest[:2] / digest
+    damaged = bytearray(file.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    file.chmod(0o600)
+    file.write_bytes(bytes(damaged))
+    fleets.daily.write(data, entities=("a",), days=150)
+    batch = fleets.trigger(site, fleet="flipped", entity="a", kind="evaluate")
+    site.batch_done(batch, seconds=60)
+    [(code, sentence)] = site.sql("SELECT code, sentence FROM training_trainingrun WHERE batch_id = %s", batch)
+    assert "corrupt" in code
+    assert second["id"] in sentence
+    rolled = site.http("POST", "/api/v1/models/flipped/a/rollback", {"reason": "the file is damaged"})
+    assert rolled.status in (200, 201)
+    assert site.http("GET", "/api/v1/models/flipped/a/forecast").body["version"] == first["id"]
+
+
+@pytest.mark.requirement("S09")
+def test_an_inline_run_of_a_model_that_a_worker_is_fitting_ends_locked(site: Installation, tmp_path: Path) -> None:
+    fleets.apply(site, tmp_path, name="inline", entities=[f"e{number}" for number in range(8)], trainer="prophet", days=600)
+    batch = fleets.trigger(site, fleet="inline")
+    query = """
+        SELECT m.entity_key FROM training_trainingrun r JOIN registry_registeredmodel m ON m.id = r.registered_model_id
+        WHERE r.batch_id = %s AND r.state = 'running' ORDER BY 1 DESC LIMIT 1
+    """
+    [(entity,)] = until(lambda: site.sql(query, batch) or None, seconds=60, what="a run that is being fitted")
+    said = site.manage("retrain", "inline", entity, "--inline", check=False)
+    [(state, code)] = site.sql("SELECT state, code FROM training_trainingrun WHERE queue = 'inline' AND code <> ''")
+    assert (state, code) == ("skipped", "locked")
+    assert "locked" in said.stdout + said.stderr
+    assert site.batch_done(batch, seconds=120) == {"succeeded": 8}
+
+
+def test_a_second_up_says_that_one_is_running(site: Installation) -> None:
+    said: subprocess.CompletedProcess[str] = site.manage("up", "--web-port", "0", check=False)
+    assert said.returncode == 1
+    assert str(site.page()["pid"]) in said.stderr

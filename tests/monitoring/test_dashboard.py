@@ -1,0 +1,112 @@
+"""The first page: what needs attention comes first, every number leads to the rows that it counts, and tenants stay apart."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from monitoring import attention
+from registry import lifecycle, ticks, timestamps
+from registry.models import ModelVersion
+from tests import admin_pages, factories
+from tests.admin_pages import text
+from training.models import RetrainingPolicy, Worker
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("roles")]
+
+
+@pytest.fixture
+def running(db):
+    """Beat and workers, as they report themselves."""
+    now = timestamps.utc_now()
+    ticks.record("dispatch", at=now)
+    Worker.objects.create(name="w", host="h", pid=1, queues=["control", "interactive", "training"], slots=2, started_at=now, seen_at=now)
+
+
+def attended(http):
+    answer = http.get("/admin/")
+    return {item.what: item for item in answer.context["items"]}, answer
+
+
+@pytest.mark.requirement("U01")
+@pytest.mark.usefixtures("running")
+def test_where_all_is_well_the_page_says_so():
+    items, answer = attended(admin_pages.client())
+    assert items == {}
+    assert "Nothing. Beat ticks, workers live, no policy is late" in text(answer)
+
+
+def test_a_silent_beat_and_absent_workers_come_first():
+    factories.run(registered_model=factories.registered_model(), requested_at=timestamps.utc_now(), state="failed")
+    items, _ = attended(admin_pages.client())
+    assert [item.urgency for item in items.values()] == sorted((item.urgency for item in items.values()), key=["critical", "warning"].index)
+    assert next(iter(items)).startswith("Beat is silent")
+    assert "No live worker serves the queue interactive." in items
+    assert "No live worker serves the queue training." in items
+
+
+@pytest.mark.usefixtures("running")
+def test_every_number_leads_to_the_rows_that_it_counts():
+    now = timestamps.utc_now()
+    model = factories.registered_model()
+    factories.champion(registered_model=model)
+    waiting = factories.version(registered_model=model)
+    lifecycle.nominate(
+        [lifecycle.Move(registered_model_id=model.pk, version_id=waiting.pk, expected_id=None)], actor="t", cause="gate", at=now
+    )
+    broken = factories.version(registered_model=model)
+    ModelVersion.objects.filter(pk=broken.pk).update(state="quarantined")
+    factories.run(registered_model=model, requested_at=now, finished_at=now, state="failed", code="series_too_short")
+    factories.run(registered_model=model, requested_at=now, finished_at=now, state="failed", code="quarantined")
+    factories.run(registered_model=model, requested_at=now, finished_at=now, state="succeeded", verdict="passed")
+    factories.run(registered_model=model, requested_at=now)
+    policy = factories.policy(fleet=model.fleet)
+    RetrainingPolicy.objects.filter(pk=policy.pk).update(next_due_at=now - timedelta(hours=1))
+    http = admin_pages.client()
+    items, answer = attended(http)
+    assert len(items) == 5
+    for item in items.values():
+        if "Runs failed" in item.what:
+            assert item.count == 1
+        found = http.get(item.address)
+        assert found.context["cl"].result_count == item.count, item.what
+    for number, word, address in answer.context["figures"]:
+        assert http.get(address).context["cl"].result_count == number, word
+    for number, word, address in answer.context["outcomes"]["totals"]:
+        assert http.get(address).context["cl"].result_count == number, word
+
+
+def test_a_person_sees_only_the_numbers_of_the_own_tenants():
+    factories.run(registered_model=factories.registered_model(fleet=factories.fleet(tenant="other")), state="failed")
+    http = admin_pages.client(role="viewer", tenants=("acme",))
+    _, answer = attended(http)
+    assert {number for number, _, _ in answer.context["figures"]} == {0}
+    assert answer.context["troubled"]["rows"] == []
+
+
+def test_the_page_asks_the_database_no_more_for_thirty_models_than_for_one():
+    http = admin_pages.client()
+
+    def queries():
+        with CaptureQueriesContext(connection) as found:
+            assert http.get("/admin/").status_code == 200
+        return len(found)
+
+    def add():
+        now = timestamps.utc_now()
+        factories.run(registered_model=factories.registered_model(), requested_at=now, finished_at=now, state="failed")
+
+    add()
+    one = queries()
+    for _ in range(29):
+        add()
+    assert queries() == one <= 30
+
+
+def test_ids_below_an_instant_leave_out_what_was_made_before():
+    now = timestamps.utc_now()
+    made = factories.run(registered_model=factories.registered_model())
+    assert attention.since(now - timedelta(minutes=1)) < made.pk < attention.since(now + timedelta(minutes=1))

@@ -1,0 +1,295 @@
+"""The registry's pages: everything renders, nothing foreign shows, state changes only by actions that ask why."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import Group, User
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import NoReverseMatch, reverse
+from django_celery_beat.models import PeriodicTask
+
+from registry.admin import paging
+from registry import lifecycle
+from registry.models import ApiToken, Event, Fleet, ModelVersion, RegisteredModel
+from registry.reports import Check, GateReport, Verdict
+from tests import admin_pages, factories
+from tests.admin_pages import action, listing, page, text
+from training.models import TrainingRun
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("roles")]
+HOSTILE = "<script>window.stolen=1</script>\"'><img src=x onerror=window.stolen=1>{{7*7}}"
+
+
+def test_every_table_has_a_list_and_a_page():
+    rows = admin_pages.one_of_each()
+    http = admin_pages.client()
+    for row in rows.values():
+        assert http.get(listing(type(row))).status_code == 200, row._meta
+        assert http.get(page(row)).status_code == 200, row._meta
+    assert {type(row) for row in rows.values()} | {Group} == set(admin.site._registry)
+
+
+def test_hostile_text_in_every_column_is_shown_as_text():
+    rows = admin_pages.one_of_each(words=HOSTILE)
+    http = admin_pages.client()
+    for row in rows.values():
+        for address in (page(row), listing(type(row)), "/admin/"):
+            content = http.get(address).content.decode()
+            assert "<script>window.stolen" not in content, address
+            assert "<img src=x" not in content, address
+
+
+@pytest.mark.parametrize("role", ["viewer", "operator", "approver", "admin"])
+def test_a_row_of_a_foreign_tenant_does_not_exist(role):
+    rows = admin_pages.one_of_each(tenant="other", words="foreign words")
+    http = admin_pages.client(role=role)
+    for name in ("fleet", "model", "version", "event", "hold", "policy", "source", "batch", "chunk", "run", "log", "forecast", "snapshot"):
+        assert http.get(page(rows[name])).status_code in (403, 404), name
+        answer = http.get(listing(type(rows[name])))
+        assert answer.status_code == 403 or "foreign words" not in text(answer), name
+        if answer.status_code == 200:
+            assert len(answer.context["cl"].result_list) == 0, name
+
+
+def test_a_viewer_reads_the_rows_of_the_own_tenant():
+    rows = admin_pages.one_of_each()
+    http = admin_pages.client(role="viewer")
+    for name in ("fleet", "model", "version", "event", "policy", "batch", "run", "forecast"):
+        assert http.get(page(rows[name])).status_code == 200, name
+
+
+ALLOWED = {
+    ("model", "retrain"): {"operator", "approver", "admin"},
+    ("model", "roll-back"): {"approver", "admin"},
+    ("model", "pause"): {"operator", "approver", "admin"},
+    ("version", "promote"): {"approver", "admin"},
+    ("fleet", "retrain"): {"operator", "approver", "admin"},
+    ("fleet", "pause"): {"operator", "approver", "admin"},
+    ("run", "cancel"): {"operator", "approver", "admin"},
+    ("run", "delete-record"): {"approver", "admin"},
+    ("policy", "pause"): {"operator", "approver", "admin"},
+    ("policy", "resume"): {"operator", "approver", "admin"},
+}
+
+
+@pytest.mark.parametrize("role", ["viewer", "operator", "approver", "admin"])
+@pytest.mark.parametrize(("what", "name"), ALLOWED)
+def test_an_action_without_the_right_to_it_is_forbidden(role, what, name):
+    row = admin_pages.one_of_each()[what]
+    answer = admin_pages.client(role=role).get(action(row, name))
+    assert answer.status_code == (200 if role in ALLOWED[what, name] else 403)
+    assert admin_pages.Client().get(action(row, name)).status_code == 302
+
+
+def test_people_of_a_role_cannot_reach_what_gives_rights():
+    rows = admin_pages.one_of_each()
+    http = admin_pages.client(role="admin")
+    for name in ("user", "membership"):
+        assert http.get(page(rows[name])).status_code == 403
+        assert http.get(listing(type(rows[name]))).status_code == 403
+
+
+def test_nobody_schedules_tasks_in_the_admin():
+    with pytest.raises(NoReverseMatch):
+        reverse("admin:django_celery_beat_periodictask_changelist")
+    assert PeriodicTask not in admin.site._registry
+    assert admin_pages.client().get("/admin/django_celery_beat/periodictask/").status_code == 404
+
+
+def test_asking_changes_nothing_and_the_question_names_model_and_version():
+    model = factories.registered_model()
+    first = factories.champion(registered_model=model)
+    second = factories.version(registered_model=model)
+    before = Event.objects.count()
+    answer = admin_pages.client().get(action(second, "promote"))
+    for words in (str(model), f"v{second.number} ({second.label})", f"v{first.number} ({first.label})"):
+        assert words in text(answer)
+    model.refresh_from_db()
+    assert (model.champion_id, Event.objects.count()) == (first.pk, before)
+
+
+def test_promoting_needs_a_reason_and_keeps_it():
+    model = factories.registered_model()
+    factories.champion(registered_model=model)
+    second = factories.version(registered_model=model)
+    http = admin_pages.client(role="approver")
+    refused = http.post(action(second, "promote"), {"reason": " "})
+    assert refused.status_code == 200
+    assert "Say why: the reason is kept with the change." in text(refused)
+    model.refresh_from_db()
+    assert model.champion_id != second.pk
+    assert http.post(action(second, "promote"), {"reason": "tried by hand"}).status_code == 302
+    model.refresh_from_db()
+    event = model.events.latest("count")
+    assert model.champion_id == second.pk
+    assert (event.reason, event.cause, event.actor) == ("tried by hand", "manual", http_name(http))
+
+
+def http_name(http):
+    return User.objects.get(pk=http.session["_auth_user_id"]).username
+
+
+def test_rolling_back_makes_the_champion_before_it_serve():
+    model = factories.registered_model()
+    first, _ = factories.champion(registered_model=model), factories.champion(registered_model=model)
+    http = admin_pages.client(role="approver")
+    assert f"v{first.number} ({first.label}), the champion before it" in text(http.get(action(model, "roll-back")))
+    http.post(action(model, "roll-back"), {"reason": "bad on Sundays"})
+    model.refresh_from_db()
+    assert model.champion_id == first.pk
+
+
+def test_a_refused_action_shows_the_sentence_the_next_step_and_the_code():
+    model = factories.registered_model()
+    factories.champion(registered_model=model)
+    answer = admin_pages.client().post(action(model, "roll-back"), {"reason": "try it", "version": "7"})
+    assert answer.status_code == 404
+    assert f"{model} has no version 7." in text(answer)
+    assert "Its versions go from 1 to 1." in text(answer)
+    answer = admin_pages.client().post(action(model, "roll-back"), {"reason": "try it"})
+    assert answer.status_code == 409
+    assert "nothing_to_roll_back_to" in text(answer)
+
+
+def test_what_is_immutable_is_not_saved_even_by_a_superuser():
+    rows = admin_pages.one_of_each()
+    http = admin_pages.client()
+    for name in ("version", "event", "batch", "chunk", "run", "log", "forecast", "snapshot", "worker", "tick"):
+        assert http.post(page(rows[name]), {"note": "changed", "_save": "1"}).status_code == 403, name
+        delete = reverse(f"admin:{rows[name]._meta.app_label}_{rows[name]._meta.model_name}_delete", args=[rows[name].pk])
+        assert http.post(delete, {"post": "yes"}).status_code == 403, name
+        add = reverse(f"admin:{rows[name]._meta.app_label}_{rows[name]._meta.model_name}_add")
+        assert http.get(add).status_code == 403, name
+    assert ModelVersion.objects.get().note == "plain words"
+
+
+def test_what_a_fleet_file_made_is_read_only_but_can_be_paused():
+    fleet = factories.fleet(managed_by="a" * 64)
+    http = admin_pages.client(role="admin")
+    assert http.post(page(fleet), {"horizon": "9"}).status_code == 403
+    assert "A fleet file made this" in text(http.get(page(fleet)))
+    http.post(action(fleet, "pause"), {"reason": "holiday"})
+    fleet.refresh_from_db()
+    event = fleet.events.latest("id")
+    assert (fleet.paused, event.kind, event.reason) == (True, "registry.fleet.paused", "holiday")
+
+
+def test_fixed_fields_of_a_fleet_are_not_in_its_form():
+    fleet = factories.fleet(tenant="acme")
+    answer = admin_pages.client(role="admin").get(page(fleet))
+    assert {"tenant", "name", "kind", "paused", "managed_by"}.isdisjoint(answer.context["adminform"].form.fields)
+
+
+def test_a_fleet_cannot_be_made_for_a_foreign_tenant():
+    http = admin_pages.client(role="admin", tenants=("acme",))
+    body = {
+        "tenant": "other", "name": "mine", "kind": "forecast", "frequency": "D", "horizon": "7", "season_length": "7", "time_zone": "UTC",
+        "retention": "{}", "metric_settings": "{}",
+    }  # fmt: skip
+    address = reverse("admin:registry_fleet_add")
+    assert http.post(address, body).status_code == 200
+    assert not Fleet.objects.exists()
+    assert http.post(address, {**body, "tenant": "acme"}).status_code == 302
+    assert Fleet.objects.get().tenant == "acme"
+
+
+def test_a_fault_in_json_is_a_sentence_that_names_its_place():
+    fleet = factories.fleet()
+    body = {"frequency": "D", "horizon": "7", "season_length": "7", "time_zone": "UTC", "metric_settings": "{}"}
+    http = admin_pages.client()
+    answer = text(http.post(page(fleet), {**body, "retention": '{"keep": "many", "sometimes": 1}'}))
+    assert "keep: input should be a valid integer" in answer
+    assert "sometimes: no such key." in answer
+    assert "This is not JSON" in text(http.post(page(fleet), {**body, "retention": "{keep: 3}"}))
+    assert "NaN is not a number that can be stored" in text(http.post(page(fleet), {**body, "retention": '{"keep": NaN}'}))
+    assert http.post(page(fleet), {**body, "retention": '{"keep": 3}'}).status_code == 302
+    fleet.refresh_from_db()
+    assert fleet.retention.keep == 3
+
+
+def test_a_token_is_shown_once_and_opens_the_door():
+    http = admin_pages.client(role="admin")
+    answer = http.post(reverse("admin:registry_apitoken_add"), {"label": "nightly", "scope": "viewer", "tenants": "", "days": "30"})
+    secret = answer.context["token"]
+    assert "no-store" in answer["Cache-Control"]
+    assert secret in answer.content.decode()
+    token = ApiToken.objects.get()
+    for address in (listing(ApiToken), page(token)):
+        assert secret not in http.get(address).content.decode()
+    factories.fleet(tenant="acme", name="seen")
+    found = admin_pages.Client(headers={"Authorization": f"Bearer {secret}"}).get("/api/v1/fleets")
+    assert [row["name"] for row in found.json()["results"]] == ["seen"]
+
+
+def test_a_token_for_a_foreign_tenant_is_refused_and_foreign_tokens_are_not_seen():
+    http = admin_pages.client(role="admin")
+    address = reverse("admin:registry_apitoken_add")
+    answer = http.post(address, {"label": "x", "scope": "viewer", "tenants": "acme, other", "days": "30"})
+    assert "'other' is not one of your tenants." in text(answer).replace("&#x27;", "'")
+    assert not ApiToken.objects.exists()
+    foreign = factories.token(user=factories.user())[0]
+    assert http.get(page(foreign)).status_code == 404
+
+
+@pytest.mark.parametrize("kind", [RegisteredModel, ModelVersion, Event, Fleet, TrainingRun])
+def test_a_list_asks_the_database_no_more_for_thirty_rows_than_for_one(kind):
+    http = admin_pages.client()
+
+    def queries():
+        with CaptureQueriesContext(connection) as found:
+            assert http.get(listing(kind)).status_code == 200
+        return len(found)
+
+    def add():
+        model = factories.registered_model()
+        factories.champion(registered_model=model)
+        factories.run(registered_model=model, state="failed", sentence="It failed.")
+
+    add()
+    one = queries()
+    for _ in range(29):
+        add()
+    assert queries() == one <= 25
+
+
+def test_a_long_list_is_counted_up_to_a_bound_and_says_so(monkeypatch):
+    monkeypatch.setattr(paging, "BOUND", 3)
+    for _ in range(5):
+        factories.fleet()
+    http = admin_pages.client()
+    with CaptureQueriesContext(connection) as found:
+        answer = http.get(listing(Fleet))
+    assert "The first 3 fleets; there are more." in text(answer)
+    counts = [each["sql"] for each in found if "COUNT(" in each["sql"] and '"registry_fleet"' in each["sql"]]
+    assert counts
+    assert all("LIMIT 4" in each for each in counts)
+
+
+def test_model_page_shows_champion_chart_and_ledger():
+    model = factories.registered_model()
+    version = factories.champion(registered_model=model)
+    answer = admin_pages.client().get(page(model))
+    said = text(answer)
+    for words in ("Champion", f"v{version.number}", "Error over the versions", "Ledger", "registry.champion.promoted", "Retrain now"):
+        assert words in said
+    assert answer.content.decode().count("<svg") == 1
+
+
+def test_version_page_shows_every_check_with_value_reference_and_limit():
+    rows = admin_pages.one_of_each()
+    check = Check(rule="change", outcome="failed", sentence="MAE 0.231 against 0.203, +13.8 %, limit 10 %.", value=0.231, reference=0.203, limit=10.0)
+    report = GateReport(verdict=Verdict.FAILED, reason=check.sentence, checks=(check,), incumbent="twin")
+    refused = factories.version(registered_model=rows["model"])
+    move = lifecycle.Move(registered_model_id=rows["model"].pk, version_id=refused.pk, expected_id=None, report=report, reason=report.reason)
+    lifecycle.reject([move], actor="training", cause="gate", at=factories.NOW)
+    said = text(admin_pages.client().get(page(refused)))
+    for words in ("change", "refused", "0.231", "0.203", "10", check.sentence, refused.artifact_digest):
+        assert words in said
+
+
+def test_the_sidebar_counts_what_needs_attention():
+    answer = admin_pages.client().get("/admin/")
+    items = answer.context["sidebar_navigation"][0]["items"]
+    assert str(items[0]["badge_callback"]) == str(len(answer.context["items"]))

@@ -1,0 +1,68 @@
+"""The migrations fit the tables, and what they add by hand holds and can be taken back."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import Group
+from django.core.management import call_command
+from django.db import IntegrityError, connection, transaction
+from django.db.migrations.executor import MigrationExecutor
+
+from tests import factories
+from training.models import TrainingRun
+
+TERMINAL = ["succeeded", "failed", "timed_out", "cancelled", "skipped", "superseded"]
+
+
+@pytest.mark.django_db
+def test_no_table_has_changed_without_a_migration() -> None:
+    call_command("makemigrations", "registry", "training", check=True, dry_run=True, verbosity=0)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("state", TERMINAL)
+@pytest.mark.parametrize("other", ["queued", "running", "succeeded", "cancelled"])
+def test_the_database_refuses_to_change_a_terminal_state(state: str, other: str) -> None:
+    run = factories.run(registered_model=factories.registered_model(), state=state)
+    if state == other:
+        assert TrainingRun.objects.filter(pk=run.pk).update(state=other, percent=100) == 1
+        return
+    with pytest.raises(IntegrityError, match="never changes"), transaction.atomic():
+        TrainingRun.objects.filter(pk=run.pk).update(state=other)
+    assert TrainingRun.objects.get(pk=run.pk).state == state
+
+
+@pytest.mark.django_db
+def test_an_open_run_may_change_its_state() -> None:
+    run = factories.run(registered_model=factories.registered_model())
+    for state in ("dispatched", "running", "queued", "running", "succeeded"):
+        assert TrainingRun.objects.filter(pk=run.pk).update(state=state) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_was_added_by_hand_can_be_taken_back_and_put_in_again() -> None:
+    def added() -> set[str]:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal"
+                " UNION SELECT conname FROM pg_constraint WHERE conname LIKE '%%is_own_version'"
+            )
+            return {name for (name,) in cursor.fetchall()}
+
+    full = {
+        "registry_event_append_only",
+        "training_run_terminal",
+        "champion_is_own_version",
+        "challenger_is_own_version",
+        "anchor_is_own_version",
+    }
+    assert full <= added()
+    try:
+        MigrationExecutor(connection).migrate([("training", "0001_initial"), ("registry", "0001_initial")])
+        assert not added() & full
+        assert not Group.objects.exists()
+    finally:
+        executor = MigrationExecutor(connection)
+        executor.migrate(executor.loader.graph.leaf_nodes())
+    assert full <= added()
+    assert {group.name for group in Group.objects.all()} == {"viewer", "operator", "approver", "admin"}
