@@ -1,4 +1,4 @@
-"""How log lines look: one readable line on a console, or one JSON object a line; every line carries its ids as fields."""
+"""How log lines look: a readable line on a console, or one JSON object; every line carries its ids as fields."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ def renderers(style: str) -> list[Any]:
     """Return the last steps of a line: `json` or `console`."""
     if style == "json":
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    return [structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback)]
+    return [
+        structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback)
+    ]
 
 
 def logging_config(*, level: str, style: str) -> dict[str, Any]:

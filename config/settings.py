@@ -30,7 +30,9 @@ if not SECRET_KEY:
     from local import keys
 
     SECRET_KEY = keys.secret_key(STATE_DIR)
-ALLOWED_HOSTS = env.list("PERENNIAL_ALLOWED_HOSTS", default=[] if PRODUCTION else ["localhost", "127.0.0.1", "[::1]", "testserver"])
+ALLOWED_HOSTS = env.list(
+    "PERENNIAL_ALLOWED_HOSTS", default=[] if PRODUCTION else ["localhost", "127.0.0.1", "[::1]", "testserver"]
+)
 CSRF_TRUSTED_ORIGINS = env.list("PERENNIAL_TRUSTED_ORIGINS", default=[])
 
 PERENNIAL_REGISTRY = config.env.overrides(RegistryConf, "PERENNIAL_REGISTRY")
@@ -203,7 +205,9 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = PRODUCTION
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
 SECURE_HSTS_SECONDS = 31_536_000 if PRODUCTION else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = PRODUCTION
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("PERENNIAL_BEHIND_PROXY", default=False) else None
+SECURE_PROXY_SSL_HEADER = (
+    ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("PERENNIAL_BEHIND_PROXY", default=False) else None
+)
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024**2
@@ -250,4 +254,6 @@ SPECTACULAR_SETTINGS = {
 }
 UNFOLD: dict[str, Any] = navigation.unfold(production=PRODUCTION)
 
-LOGGING = logs.logging_config(level=env.str("PERENNIAL_LOG_LEVEL", "INFO"), style=env.str("PERENNIAL_LOG_FORMAT", "console"))
+LOGGING = logs.logging_config(
+    level=env.str("PERENNIAL_LOG_LEVEL", "INFO"), style=env.str("PERENNIAL_LOG_FORMAT", "console")
+)

@@ -103,12 +103,11 @@ def _runs(request: HttpRequest, now: datetime) -> Iterable[Item]:
             address=display.listing(TrainingRun, code="quarantined", requested_at__gte=iso(now - RECENT)),
             next_step="Read their data and the worker's log before you retrain by hand.",
         )
-    failed = counts["all"] - counts["quarantined"]
-    if failed:
+    if counts["all"] > counts["quarantined"]:
         yield Item(
             urgency="critical",
             what="Runs failed in the last 24 hours.",
-            count=failed,
+            count=counts["all"],
             address=display.listing(TrainingRun, outcome="failed", requested_at__gte=iso(now - RECENT)),
             next_step="Each says why, and what to do next.",
         )

@@ -19,7 +19,9 @@ class EntityInvalid(errors.Invalid):
     """The key cannot name an entity."""
 
     code = "entity_invalid"
-    next_step = "Use letters, digits and . _ : -, at most 128, beginning with a letter or digit; or map it in the source."
+    next_step = (
+        "Use letters, digits and . _ : -, at most 128, beginning with a letter or digit; or map it in the source."
+    )
 
 
 @transaction.atomic
@@ -38,7 +40,9 @@ def enroll(*, fleet: Fleet, entity_keys: Sequence[str], actor: str, at: datetime
     made = RegisteredModel.objects.bulk_create(fresh, batch_size=history.BATCH_ROWS)
     history.announce(
         [
-            history.Line(kind=ENROLLED, actor=actor, cause="discovery", at=at, registered_model_id=model.pk, fleet_id=fleet.pk)
+            history.Line(
+                kind=ENROLLED, actor=actor, cause="discovery", at=at, registered_model_id=model.pk, fleet_id=fleet.pk
+            )
             for model in made
         ]
     )

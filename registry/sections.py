@@ -139,23 +139,26 @@ def _problems(error: ValidationError, declared: type, section: object, at: str) 
 
 
 def _allowed(found: ErrorDetails, declared: type) -> str:
-    kind, loc, context = found["type"], found["loc"], found.get("ctx", {})
-    if kind == "unexpected_keyword_argument":
-        known = [each.name for each in dataclasses.fields(_holder(declared, loc))]
-        near = difflib.get_close_matches(str(loc[-1]), known, n=1)
-        return (
-            ("no such key; did you mean " + near[0] + "? " if near else "no such key; ")
-            + "known here: "
-            + ", ".join(known)
-        )
-    if kind == "missing":
-        choices = typing.get_args(typing.get_type_hints(_holder(declared, loc))[str(loc[-1])])
-        return (
-            "one of " + ", ".join(choices) if choices and all(isinstance(each, str) for each in choices) else "required"
-        )
+    kind, context = found["type"], found.get("ctx", {})
+    if kind in ("unexpected_keyword_argument", "missing"):
+        holder, name = _holder(declared, found["loc"]), str(found["loc"][-1])
+        return _required(holder, name) if kind == "missing" else _unknown(holder, name)
     if kind == "literal_error":
-        return "one of " + context["expected"].replace("'", "").replace(" or ", ", ")
+        return "one of " + str(context["expected"]).replace("'", "").replace(" or ", ", ")
     return str(context["error"]) if kind == "value_error" else WORDS.get(kind, found["msg"])
+
+
+def _unknown(holder: Any, name: str) -> str:
+    known = [each.name for each in dataclasses.fields(holder)]
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    return f"no such key; {hint}known here: {', '.join(known)}"
+
+
+def _required(holder: Any, name: str) -> str:
+    choices = typing.get_args(typing.get_type_hints(holder)[name])
+    closed = choices and all(isinstance(each, str) for each in choices)
+    return f"one of {', '.join(choices)}" if closed else "required"
 
 
 def _holder(declared: Any, loc: tuple[int | str, ...]) -> Any:

@@ -7,11 +7,12 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO, cast
 
 import rich.box
 from django.core.management import BaseCommand, CommandError
 from django.db import OperationalError, ProgrammingError
+from psycopg.errors import UndefinedColumn, UndefinedTable
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -51,10 +52,12 @@ class Refused(CommandError):
 class Command(BaseCommand):
     """A command of this product: ends 0 done, 1 failed, 2 usage, 3 nothing to do."""
 
-    requires_system_checks: Sequence[str] = ()
+    requires_system_checks = ()
+    _no_color = False
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         """Run the command; an error that the product reports on purpose becomes one sentence and a next step."""
+        self._no_color = bool(options.get("no_color"))
         try:
             return super().execute(*args, **options)
         except (errors.Invalid, errors.NotFound) as error:
@@ -62,9 +65,9 @@ class Command(BaseCommand):
         except errors.PerennialError as error:
             raise Failed(str(error)) from error
         except ProgrammingError as error:
-            raise Failed(
-                "The tables of the database are missing or old. Run `manage.py migrate`, or `manage.py up`."
-            ) from error
+            if not isinstance(error.__cause__, UndefinedTable | UndefinedColumn):
+                raise
+            raise Failed("The tables are missing or old. Run `manage.py migrate`, or `manage.py up`.") from error
         except OperationalError as error:
             first = str(error).strip().splitlines()[0]
             raise Failed(f"The database does not answer: {first}. Check DATABASE_URL, then try again.") from error
@@ -72,14 +75,17 @@ class Command(BaseCommand):
     @property
     def console(self) -> Console:
         """Where people read: as wide as the terminal, or as COLUMNS says, or as a log is."""
-        stream = self.stdout._out
+        # Not the wrapper: it would end every piece of a line with a line break.
+        stream = cast(TextIO, self.stdout._out)
         width = None if stream.isatty() or os.environ.get("COLUMNS") else PIPE_COLUMNS
-        return Console(file=stream, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
+        return Console(
+            file=stream, width=width, no_color=self._no_color or None, highlight=False, markup=False, emoji=False
+        )
 
     @property
     def is_watched(self) -> bool:
         """Whether a person looks at a terminal, so that progress may be drawn."""
-        return bool(self.stdout.isatty())
+        return cast(TextIO, self.stdout._out).isatty()
 
     def say(self, text: str = "") -> None:
         """Write one paragraph for a person."""

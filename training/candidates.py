@@ -53,7 +53,13 @@ class _Try:
 def line_up(cases: Sequence[Case]) -> tuple[list[Field], list[tuple[Case, Refused]]]:
     """Fit every recipe of every case, trainer by trainer over all cases at once, and pick one for each."""
     tries = [_Try(case=case, trainer=choice.name, params=_params(choice)) for case in cases for choice in recipes(case)]
-    fits = dict(zip(map(id, tries), fit_all([(t.trainer, t.case.split.train, t.params, t.case.seed, t.case.grid) for t in tries]), strict=True))
+    fits = dict(
+        zip(
+            map(id, tries),
+            fit_all([(t.trainer, t.case.split.train, t.params, t.case.seed, t.case.grid) for t in tries]),
+            strict=True,
+        )
+    )
     checks = _validations(tries)
     made = [_field(case, [(t, fits[id(t)], checks[id(t)]) for t in tries if t.case is case]) for case in cases]
     fields = [each for each in made if isinstance(each, Field)]
@@ -64,7 +70,9 @@ def line_up(cases: Sequence[Case]) -> tuple[list[Field], list[tuple[Case, Refuse
 def recipes(case: Case) -> list[TrainerChoice]:
     """Return the recipes of a case's policy in their order, seasonal naive last."""
     wanted = list(case.policy.trainers) or [TrainerChoice(name=DEFAULT_TRAINERS[Fleet.Kind(case.grid.kind)])]
-    return [choice for choice in wanted if choice.name != table.SEASONAL_NAIVE] + [TrainerChoice(name=table.SEASONAL_NAIVE)]
+    return [choice for choice in wanted if choice.name != table.SEASONAL_NAIVE] + [
+        TrainerChoice(name=table.SEASONAL_NAIVE)
+    ]
 
 
 def _params(choice: TrainerChoice) -> Params:
@@ -106,7 +114,7 @@ def _field(case: Case, tried: Sequence[tuple[_Try, Fitted | Refused, Scored | No
     """Pick by the validation windows; a recipe that could not be fitted is a warning as long as another was."""
     fitted = {t.trainer: (fit, validation) for t, fit, validation in tried if isinstance(fit, Fitted)}
     failed = [(t.trainer, fit) for t, fit, _ in tried if isinstance(fit, Refused)]
-    if table.SEASONAL_NAIVE not in fitted or len(fitted) == 1 and failed:
+    if table.SEASONAL_NAIVE not in fitted or (len(fitted) == 1 and failed):
         return failed[0][1]
     chosen = evaluation.choose({name: validation for name, (_, validation) in fitted.items()})
     naive = _candidate(case, table.SEASONAL_NAIVE, *fitted[table.SEASONAL_NAIVE])
@@ -114,7 +122,9 @@ def _field(case: Case, tried: Sequence[tuple[_Try, Fitted | Refused, Scored | No
     return Field(case=case, picked=picked, naive=naive, warnings=_warnings(failed, fitted))
 
 
-def _warnings(failed: Sequence[tuple[str, Refused]], fitted: Mapping[str, tuple[Fitted, Scored | None]]) -> tuple[str, ...]:
+def _warnings(
+    failed: Sequence[tuple[str, Refused]], fitted: Mapping[str, tuple[Fitted, Scored | None]]
+) -> tuple[str, ...]:
     told = [f"{trainer} was left out: {refused.sentence}" for trainer, refused in failed]
     return (*told, *(warning for fit, _ in fitted.values() for warning in fit.warnings))
 

@@ -122,7 +122,11 @@ def _unforeseen(run: TrainingRun, error: Exception) -> Outcome:
     if isinstance(error, MemoryError):
         code, next_step = "out_of_memory", "Shorten its look-back, or give the workers more memory."
     elif isinstance(error, SoftTimeLimitExceeded):
-        state, code, next_step = TrainingRun.State.TIMED_OUT, "timed_out", "Shorten its look-back, or try a faster trainer."
+        state, code, next_step = (
+            TrainingRun.State.TIMED_OUT,
+            "timed_out",
+            "Shorten its look-back, or try a faster trainer.",
+        )
     elif isinstance(error, errors.PerennialError):
         code, next_step = error.code, error.next_step
     told = error.sentence if isinstance(error, errors.PerennialError) else f"{type(error).__name__}: {str(error)[:500]}"

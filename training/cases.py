@@ -1,4 +1,4 @@
-"""What one run works on: its rows of the snapshot, validated and split; a run that cannot go on is refused here, early."""
+"""What one run works on: its rows of the snapshot, validated and split; what cannot go on is refused here, early."""
 
 from __future__ import annotations
 
@@ -66,9 +66,16 @@ def _case(run: TrainingRun, snapshot: Snapshot, frame: pd.DataFrame, grid: Grid,
     if isinstance(split, Refused):
         return _refuse(run, split, days=days, rows=len(series), warnings=found.warnings)
     return Case(
-        run=run, policy=policy, grid=grid, snapshot=snapshot, series=found.series, split=split, days=days,
-        warnings=found.warnings, completeness=found.completeness,
-    )  # fmt: skip
+        run=run,
+        policy=policy,
+        grid=grid,
+        snapshot=snapshot,
+        series=found.series,
+        split=split,
+        days=days,
+        warnings=found.warnings,
+        completeness=found.completeness,
+    )
 
 
 def _series(run: TrainingRun, frame: pd.DataFrame, grid: Grid) -> Series | None:
@@ -91,10 +98,11 @@ def examine(series: Series, *, expectations: Expectations, grid: Grid, now: date
 
 
 def _no_data(run: TrainingRun, snapshot: Snapshot) -> Refused:
-    fleet, source = run.registered_model.fleet, snapshot.source
+    model, source = run.registered_model, snapshot.source
+    named = f"entity {model.entity_key} of fleet {model.fleet.name}"
     return Refused(
         code="no_data",
-        sentence=f"Source {source.tenant}/{source.name} has no row for entity {run.registered_model.entity_key} of fleet {fleet.name}.",
+        sentence=f"Source {source.tenant}/{source.name} has no row for {named}.",
         next_step="Check the source; retire the model if the entity is gone.",
     )
 

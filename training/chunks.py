@@ -1,4 +1,4 @@
-"""The state machine of chunks, the only unit of dispatch, claim and heartbeat: formed, taken, claimed, kept alive, done.
+"""The state machine of chunks, the only unit of dispatch, claim and heartbeat: formed, taken, claimed, kept, done.
 
 Every write is conditional on the state and, once claimed, on the fence. The clock is the database's.
 """
@@ -48,7 +48,7 @@ class Ticket:
 
 
 def open_batch(batch: Batch) -> None:
-    """Make the first chunks of a new batch: one that reads the source where entities may be new, else those of its runs."""
+    """Make the first chunks of a batch: one that reads the source where entities may be new, else those of its runs."""
     if batch.discovers:
         Chunk.objects.create(batch=batch, kind=Chunk.Kind.PREPARE, queue=batch.queue)
         return
@@ -59,10 +59,21 @@ def open_batch(batch: Batch) -> None:
 def form(batch: Batch) -> None:
     """Put the queued runs of a batch that have no chunk into chunks, in the order of their entities."""
     waiting = TrainingRun.objects.filter(batch=batch, state=TrainingRun.State.QUEUED, chunk=None)
-    runs = list(waiting.order_by("policy_id", "not_before", "registered_model__entity_key").only("id", "policy_id", "not_before"))
+    runs = list(
+        waiting.order_by("policy_id", "not_before", "registered_model__entity_key").only(
+            "id", "policy_id", "not_before"
+        )
+    )
     groups = list(_grouped(runs, size=_size(len(runs), batch.queue)))
     made = Chunk.objects.bulk_create(
-        [Chunk(batch=batch, queue=batch.queue, not_before=max((r.not_before for r in group if r.not_before), default=None)) for group in groups]
+        [
+            Chunk(
+                batch=batch,
+                queue=batch.queue,
+                not_before=max((r.not_before for r in group if r.not_before), default=None),
+            )
+            for group in groups
+        ]
     )
     for chunk, group in zip(made, groups, strict=True):
         for run in group:
@@ -89,7 +100,9 @@ def take(*, limit: int, batch: Batch | None = None) -> list[Ticket]:
     with transaction.atomic():
         picked = list(due.order_by("id").select_for_update(skip_locked=True, no_key=True)[:limit])
         ids = [chunk.pk for chunk in picked]
-        Chunk.objects.filter(id__in=ids).update(state=Chunk.State.DISPATCHED, attempt=F("attempt") + 1, dispatched_at=Now())
+        Chunk.objects.filter(id__in=ids).update(
+            state=Chunk.State.DISPATCHED, attempt=F("attempt") + 1, dispatched_at=Now()
+        )
         runs = TrainingRun.objects.filter(chunk__in=ids, state=TrainingRun.State.QUEUED)
         runs.update(state=TrainingRun.State.DISPATCHED, dispatched_at=Now())
     return [Ticket(chunk_id=chunk.pk, attempt=chunk.attempt + 1, queue=chunk.queue) for chunk in picked]
@@ -117,8 +130,13 @@ def claim(*, chunk_id: int, attempt: int, worker: str) -> Claim | None:
         if not mine.update(state=Chunk.State.RUNNING, worker=worker, fence=F("fence") + 1, lease_until=_lease()):
             return None
         fence = Chunk.objects.values_list("fence", flat=True).get(id=chunk_id)
-        TrainingRun.objects.filter(chunk=chunk_id, state__in=[TrainingRun.State.DISPATCHED, TrainingRun.State.QUEUED]).update(
-            state=TrainingRun.State.RUNNING, fence=fence, attempt=F("attempt") + 1, started_at=Coalesce("started_at", Now())
+        TrainingRun.objects.filter(
+            chunk=chunk_id, state__in=[TrainingRun.State.DISPATCHED, TrainingRun.State.QUEUED]
+        ).update(
+            state=TrainingRun.State.RUNNING,
+            fence=fence,
+            attempt=F("attempt") + 1,
+            started_at=Coalesce("started_at", Now()),
         )
     return Claim(chunk_id=chunk_id, fence=fence, worker=worker)
 
@@ -169,14 +187,16 @@ def runs_of(claim: Claim) -> list[TrainingRun]:
 def count(batch_id: UUID) -> dict[str, int]:
     """Return the number of runs of a batch by state."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT state, count(*) FROM training_trainingrun WHERE batch_id = %s GROUP BY state", [batch_id])
+        cursor.execute(
+            "SELECT state, count(*) FROM training_trainingrun WHERE batch_id = %s GROUP BY state", [batch_id]
+        )
         return dict(cursor.fetchall())
 
 
 def refresh(batch_id: UUID) -> None:
     """Count a batch anew from its rows, and end it where nothing of it is open any more.
 
-    Counted, never incremented: two workers that end the last two runs at once both leave the truth, and so does a sweep.
+    Counted, never incremented: two workers that end the last two runs at once both leave the truth.
     """
     with connection.cursor() as cursor:
         cursor.execute(_REFRESH, [batch_id, batch_id, batch_id])

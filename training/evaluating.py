@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-import numpy as np
+from datetime import datetime
 
 from django.db import transaction
 
@@ -15,6 +14,7 @@ from training.models import TrainingRun
 from training.policy_terms import RunDetails
 from training.retraining import Work
 from training.runs import Outcome
+from training.trainers.base import Refused
 
 
 def evaluate(work: Work) -> list[Outcome]:
@@ -35,48 +35,65 @@ def evaluate(work: Work) -> list[Outcome]:
 def _scored(case: Case) -> Outcome:
     version = case.run.version
     if version is None:
-        return _failed(case.run, cases.Refused(code="no_champion", sentence="It has no version.", next_step="Retrain it."))
+        return _failed(case.run, Refused(code="no_champion", sentence="It has no version.", next_step="Retrain it."))
     try:
         forecaster = forecasting.load(version)
     except errors.PerennialError as error:
-        return _failed(case.run, cases.Refused(code=error.code, sentence=error.sentence, next_step=error.next_step))
+        return _failed(case.run, Refused(code=error.code, sentence=error.sentence, next_step=error.next_step))
     windows = _unseen(case, version.fit_end)
     if not windows:
         return _failed(case.run, _nothing_new(case))
     scored = evaluation.predict_windows(forecaster, windows)
     card = evaluation.scorecard(scored, naive=None, train=case.split.train, grid=case.grid)
     details = RunDetails(
-        days=case.days, rows=len(case.series), test_rows=len(scored.actual), trainer=version.trainer, metrics=dict(card.metrics)
+        days=case.days,
+        rows=len(case.series),
+        test_rows=len(scored.actual),
+        trainer=version.trainer,
+        metrics=dict(card.metrics),
     )
     mae = card.metrics.get("mae")
-    sentence = f"MAE {mae:.4g} on {card.points} points that version {version.number} has not seen." if mae is not None else "No score."
+    sentence = (
+        f"MAE {mae:.4g} on {card.points} points that version {version.number} has not seen."
+        if mae is not None
+        else "No score."
+    )
     return Outcome(
-        run_id=case.run.pk, state=TrainingRun.State.SUCCEEDED, sentence=sentence, version_id=version.pk, details=details,
+        run_id=case.run.pk,
+        state=TrainingRun.State.SUCCEEDED,
+        sentence=sentence,
+        version_id=version.pk,
+        details=details,
         log=(("info", sentence),),
-    )  # fmt: skip
+    )
 
 
-def _unseen(case: Case, fit_end: object) -> Sequence[dataset.Window]:
+def _unseen(case: Case, fit_end: datetime | None) -> Sequence[dataset.Window]:
     """Return the test windows where the version was fitted before them, else what came after its fit."""
     if fit_end is None:
         return ()
-    known = np.datetime64(fit_end.replace(tzinfo=None), "us")  # type: ignore[attr-defined]
+    known = forecasting.stamp(fit_end)
     if known <= case.split.windows[0].cutoff:
         return case.split.windows
     window = dataset.since(case.series, case.grid, known)
     return (window,) if window else ()
 
 
-def _nothing_new(case: Case) -> cases.Refused:
-    return cases.Refused(
+def _nothing_new(case: Case) -> Refused:
+    return Refused(
         code="nothing_unseen",
         sentence=f"Fewer than {case.grid.horizon} rows came after the version was fitted: no score would be fair.",
         next_step="Wait for newer data; its scorecard from its own test windows stands on the version.",
     )
 
 
-def _failed(run: TrainingRun, reason: cases.Refused) -> Outcome:
+def _failed(run: TrainingRun, reason: Refused) -> Outcome:
     return Outcome(
-        run_id=run.pk, state=TrainingRun.State.FAILED, code=reason.code, sentence=reason.sentence, next_step=reason.next_step,
-        version_id=run.version_id, log=(("error", reason.sentence),),
-    )  # fmt: skip
+        run_id=run.pk,
+        state=TrainingRun.State.FAILED,
+        code=reason.code,
+        sentence=reason.sentence,
+        next_step=reason.next_step,
+        version_id=run.version_id,
+        log=(("error", reason.sentence),),
+    )

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from registry.reports import Scorecard
+from registry.tables import Cell
 from training import dataset, gate, scores
 from training.dataset import Split, Window
 from training.trainers.base import Floats, Forecaster, Grid, Refused, Series, Stamps
@@ -77,7 +78,7 @@ def predict_windows(forecaster: Forecaster, windows: Sequence[Window]) -> Scored
     )
 
 
-def table(scored: Scored, *, grid: Grid) -> tuple[tuple[str, ...], tuple[tuple[object, ...], ...]]:
+def table(scored: Scored, *, grid: Grid) -> tuple[tuple[str, ...], tuple[tuple[Cell, ...], ...]]:
     """Return columns and rows for a bundle, complete; stamps as ISO text, None where there is no finite value."""
     stamps = (iso(scored.cutoffs, grid), iso(scored.instants, grid))
     numbers = [

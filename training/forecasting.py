@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from uuid import UUID
 
+import numpy as np
+
 from registry import artifacts, bundle, conf
 from registry.models import ModelVersion
 from training import publishing
@@ -56,6 +58,11 @@ def row(version_id: UUID, *, cutoff: datetime, at: Points, prediction: Predictio
         lower=publishing.bounds(prediction.lower),
         upper=publishing.bounds(prediction.upper),
     )
+
+
+def stamp(instant: datetime) -> np.datetime64:
+    """Return an aware instant as the arrays hold it."""
+    return np.datetime64(instant.astimezone(UTC).replace(tzinfo=None), "us")
 
 
 def instants(stamps: Stamps) -> list[datetime]:

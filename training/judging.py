@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
-
-import numpy as np
 
 from registry import errors
 from registry.models import ModelVersion
@@ -45,6 +43,8 @@ class _Incumbent:
 
     champion: ModelVersion | None = None
     stored: Forecaster | None = None
+    said: Scored | None = None
+    """What the stored forecaster says of the windows, also where it has seen them."""
     how: str = NONE
     scored: Scored | None = None
     warnings: tuple[str, ...] = ()
@@ -61,28 +61,27 @@ def _incumbent(field: Field) -> _Incumbent:
     champion = field.case.run.registered_model.champion
     if champion is None:
         return _Incumbent()
-    stored, warnings = _load(champion)
-    if stored is not None and _unseen(champion, field):
-        scored = evaluation.predict_windows(stored, field.case.split.windows)
-        return _Incumbent(champion=champion, stored=stored, how=STORED, scored=scored)
-    how = SAME_RECIPE if _same_recipe(champion, field.picked) else TWIN
-    return _Incumbent(champion=champion, stored=stored, how=how, warnings=warnings)
-
-
-def _load(champion: ModelVersion) -> tuple[Forecaster | None, tuple[str, ...]]:
     try:
-        return forecasting.load(champion), ()
+        stored = forecasting.load(champion)
+        scored = evaluation.predict_windows(stored, field.case.split.windows)
     except errors.PerennialError as error:
-        # A damaged champion must not block the retraining that replaces it: its recipe stands in the row.
-        logger.warning("the champion cannot be loaded", extra={"version": str(champion.pk), "code": error.code})
-        return None, (f"The champion cannot be loaded, its recipe is scored instead: {error.sentence}",)
+        # Damaged, or of other columns: it must not block the retraining that replaces it; its recipe is in the row.
+        logger.warning("the champion cannot answer", extra={"version": str(champion.pk), "code": error.code})
+        told = f"The champion cannot answer, its recipe is scored instead: {error.sentence}"
+        return _Incumbent(champion=champion, how=_again(champion, field), warnings=(told,))
+    if _unseen(champion, field):
+        return _Incumbent(champion=champion, stored=stored, said=scored, how=STORED, scored=scored)
+    return _Incumbent(champion=champion, stored=stored, said=scored, how=_again(champion, field))
+
+
+def _again(champion: ModelVersion, field: Field) -> str:
+    return SAME_RECIPE if _same_recipe(champion, field.picked) else TWIN
 
 
 def _unseen(champion: ModelVersion, field: Field) -> bool:
     if champion.fit_end is None:
         return False
-    fit_end = np.datetime64(champion.fit_end.replace(tzinfo=None), "us")
-    return bool(fit_end <= field.case.split.windows[0].cutoff)
+    return bool(forecasting.stamp(champion.fit_end) <= field.case.split.windows[0].cutoff)
 
 
 def _same_recipe(champion: ModelVersion, picked: Candidate) -> bool:
@@ -113,11 +112,8 @@ def _with_twin(field: Field, incumbent: _Incumbent, fit: Fitted | Refused) -> _I
     if isinstance(fit, Refused):
         # Without a twin there is nothing fair to compare with: the floor decides, and the report says so.
         told = f"The champion's recipe could not be fitted again: {fit.sentence}"
-        return _Incumbent(champion=incumbent.champion, stored=incumbent.stored, warnings=(*incumbent.warnings, told))
-    scored = evaluation.predict_windows(fit.forecaster, field.case.split.windows)
-    return _Incumbent(
-        champion=incumbent.champion, stored=incumbent.stored, how=TWIN, scored=scored, warnings=incumbent.warnings
-    )
+        return replace(incumbent, how=NONE, warnings=(*incumbent.warnings, told))
+    return replace(incumbent, scored=evaluation.predict_windows(fit.forecaster, field.case.split.windows))
 
 
 def _decide(field: Field, incumbent: _Incumbent) -> Judged:
@@ -126,9 +122,14 @@ def _decide(field: Field, incumbent: _Incumbent) -> Judged:
     if report.verdict is Verdict.FAILED and incumbent.champion is None and field.picked is not field.naive:
         return _floor(field, report, incumbent, warnings)
     return Judged(
-        field=field, candidate=field.picked, report=report, champion=incumbent.champion, stored=incumbent.stored,
-        cause=_cause(field, report, incumbent), warnings=warnings,
-    )  # fmt: skip
+        field=field,
+        candidate=field.picked,
+        report=report,
+        champion=incumbent.champion,
+        stored=incumbent.stored,
+        cause=_cause(field, report, incumbent),
+        warnings=warnings,
+    )
 
 
 def _cause(field: Field, report: GateReport, incumbent: _Incumbent) -> str:
@@ -140,30 +141,22 @@ def _floor(field: Field, refused: GateReport, incumbent: _Incumbent, warnings: t
     """Let seasonal naive serve where the picked recipe failed and nothing serves yet; both stand in the report."""
     report = _report(field, field.naive, incumbent)
     told = Check(rule="picked", outcome="warned", sentence=f"{field.picked.trainer} was refused: {refused.reason}")
-    report = GateReport(
-        verdict=report.verdict,
-        reason=f"{field.picked.trainer} was refused ({refused.reason.rstrip('.')}); {report.reason[0].lower()}{report.reason[1:]}"
-        if report.verdict is Verdict.PASSED
-        else report.reason,
-        checks=(told, *report.checks),
-        incumbent=report.incumbent,
-        snapshot=report.snapshot,
-    )
+    reason = f"{told.sentence} {report.reason}" if report.verdict is Verdict.PASSED else report.reason
+    report = replace(report, reason=reason, checks=(told, *report.checks))
     return Judged(
         field=field, candidate=field.naive, report=report, champion=None, stored=None, cause="floor", warnings=warnings
     )
 
 
 def _report(field: Field, candidate: Candidate, incumbent: _Incumbent) -> GateReport:
-    case, windows = field.case, field.case.split.windows
-    champion = None if incumbent.stored is None else evaluation.predict_windows(incumbent.stored, windows)
+    case = field.case
     comparison = evaluation.compare(
         candidate=candidate.test,
         naive=field.naive.test,
         naive_candidate=candidate is field.naive,
         incumbent=incumbent.scored,
         how=incumbent.how,
-        champion=champion,
+        champion=incumbent.said,
         realised=_realised(field, incumbent),
     )
     version = incumbent.champion
@@ -180,6 +173,5 @@ def _realised(field: Field, incumbent: _Incumbent) -> Scored | None:
     champion = incumbent.champion
     if incumbent.stored is None or champion is None or champion.fit_end is None or incumbent.how != SAME_RECIPE:
         return None
-    fit_end = np.datetime64(champion.fit_end.replace(tzinfo=None), "us")
-    window = dataset.since(field.case.series, field.case.grid, fit_end)
+    window = dataset.since(field.case.series, field.case.grid, forecasting.stamp(champion.fit_end))
     return None if window is None else evaluation.predict_windows(incumbent.stored, [window])

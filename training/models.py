@@ -1,4 +1,4 @@
-"""The tables of how versions come to be: sources, snapshots, policies, batches, chunks, runs, and published forecasts."""
+"""The tables of how versions come to be: sources, snapshots, policies, batches, chunks, runs, forecasts."""
 
 from __future__ import annotations
 
@@ -69,7 +69,9 @@ class Source(models.Model):
     kind = models.CharField(max_length=16, choices=Kind, default=Kind.FILE)
     options = TypedJSONField(FileOptions)
     columns = TypedJSONField(Columns)
-    time_zone = models.CharField(max_length=64, blank=True, help_text="IANA zone of stamps without offset; empty: none declared")
+    time_zone = models.CharField(
+        max_length=64, blank=True, help_text="IANA zone of stamps without offset; empty: none declared"
+    )
     duplicates = models.CharField(max_length=16, choices=Duplicates, default=Duplicates.REFUSE)
     gaps = models.CharField(max_length=16, choices=Gaps, default=Gaps.LEAVE)
     managed_by = models.CharField(max_length=64, blank=True)
@@ -135,12 +137,20 @@ class RetrainingPolicy(models.Model):
     time_zone = models.CharField(max_length=64, default="UTC")
     misfire = models.CharField(max_length=16, choices=Misfire, default=Misfire.RUN_LATEST)
     misfire_limit = models.PositiveSmallIntegerField(default=3, help_text="most slots that run_all catches up")
-    jitter_seconds = models.PositiveIntegerField(default=0, help_text="runs of a slot spread over this many seconds, each entity always by the same delay")
-    look_back_days = models.PositiveIntegerField(null=True, blank=True, help_text="days before the newest observation; empty: the default of the frequency")
+    jitter_seconds = models.PositiveIntegerField(
+        default=0, help_text="runs of a slot spread over this many seconds, each entity always by the same delay"
+    )
+    look_back_days = models.PositiveIntegerField(
+        null=True, blank=True, help_text="days before the newest observation; empty: the default of the frequency"
+    )
     strategy = models.CharField(max_length=16, choices=Strategy, default=Strategy.SAME)
     action = models.CharField(max_length=16, choices=Action, default=Action.PROMOTE)
     promote_mode = models.CharField(max_length=16, choices=PromoteMode, default=PromoteMode.AUTOMATIC)
-    refit = models.BooleanField(null=True, blank=True, help_text="refit an accepted candidate on all rows; empty: yes for forecasts, no for regressions")
+    refit = models.BooleanField(
+        null=True,
+        blank=True,
+        help_text="refit an accepted candidate on all rows; empty: yes for forecasts, no for regressions",
+    )
     expectations = TypedJSONField(policy_terms.Expectations, default=policy_terms.Expectations)
     gate_limits = TypedJSONField(GateLimits, default=GateLimits)
     tuning = TypedJSONField(policy_terms.Tuning, default=policy_terms.Tuning)
@@ -225,7 +235,9 @@ class Chunk(models.Model):
     queue = models.CharField(max_length=32, default="training")
     state = models.CharField(max_length=16, choices=State, default=State.QUEUED)
     worker = models.CharField(max_length=128, blank=True)
-    attempt = models.PositiveIntegerField(default=0, help_text="times published; a message carries the number it was published with")
+    attempt = models.PositiveIntegerField(
+        default=0, help_text="times published; a message carries the number it was published with"
+    )
     losses = models.PositiveIntegerField(default=0, help_text="of a prepare chunk: workers lost with it")
     fence = models.BigIntegerField(default=0, help_text="grows with every claim and every loss")
     not_before = models.DateTimeField(null=True)
@@ -235,11 +247,15 @@ class Chunk(models.Model):
 
     class Meta:
         constraints = [
-            models.CheckConstraint(condition=Q(state__in=["queued", "dispatched", "running", "done", "lost"]), name="chunk_state_is_known")
+            models.CheckConstraint(
+                condition=Q(state__in=["queued", "dispatched", "running", "done", "lost"]), name="chunk_state_is_known"
+            )
         ]
         indexes = [
             models.Index(fields=["queue", "id"], condition=Q(state="queued"), name="chunk_queued"),
-            models.Index(fields=["state", "lease_until"], condition=Q(state__in=["dispatched", "running"]), name="chunk_in_hand"),
+            models.Index(
+                fields=["state", "lease_until"], condition=Q(state__in=["dispatched", "running"]), name="chunk_in_hand"
+            ),
         ]
         ordering = ["id"]
 
@@ -248,7 +264,7 @@ class Chunk(models.Model):
 
 
 class TrainingRun(models.Model):
-    """One attempt for one model. Its state is written by `training.runs` and `training.chunks` alone; a terminal state never changes."""
+    """One attempt for one model. A terminal state never changes: a trigger of the database holds it."""
 
     class Kind(models.TextChoices):
         RETRAIN = "retrain"
@@ -283,7 +299,9 @@ class TrainingRun(models.Model):
     attempt = models.PositiveIntegerField(default=0, help_text="times a worker began it")
     losses = models.PositiveIntegerField(default=0, help_text="workers lost with it while it was alone in its chunk")
     fence = models.BigIntegerField(default=0, help_text="fence of the chunk that claimed it")
-    joined = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, related_name="+", help_text="the open run that this request met")
+    joined = models.ForeignKey(
+        "self", on_delete=models.SET_NULL, null=True, related_name="+", help_text="the open run that this request met"
+    )
     verdict = models.CharField(max_length=16, blank=True)
     report = TypedJSONField[GateReport | None](GateReport, null=True)
     version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, null=True, related_name="runs")
@@ -306,7 +324,15 @@ class TrainingRun(models.Model):
             models.CheckConstraint(
                 condition=Q(
                     state__in=[
-                        "queued", "dispatched", "running", "succeeded", "failed", "timed_out", "cancelled", "skipped", "superseded"
+                        "queued",
+                        "dispatched",
+                        "running",
+                        "succeeded",
+                        "failed",
+                        "timed_out",
+                        "cancelled",
+                        "skipped",
+                        "superseded",
                     ]
                 ),
                 name="run_state_is_known",

@@ -63,7 +63,13 @@ def _refits(judged: Judged) -> bool:
 def _refit(accepted: Sequence[Judged]) -> dict[int, Fitted]:
     """Fit each accepted recipe again on all rows; one that cannot be fitted then serves as it was scored."""
     orders = [
-        (each.candidate.trainer, each.field.case.series, each.candidate.fitted.params, each.field.case.seed, each.field.case.grid)
+        (
+            each.candidate.trainer,
+            each.field.case.series,
+            each.candidate.fitted.params,
+            each.field.case.seed,
+            each.field.case.grid,
+        )
         for each in accepted
     ]
     done = zip(accepted, candidates.fit_all(orders), strict=True)
@@ -74,18 +80,27 @@ def _seal(judged: Judged, refit: Fitted | None, at: datetime) -> Sealed:
     case, candidate = judged.field.case, judged.candidate
     fitted = refit or candidate.fitted
     scorecard = evaluation.scorecard(
-        candidate.test, naive=judged.field.naive.test, train=case.split.train, grid=case.grid,
+        candidate.test,
+        naive=judged.field.naive.test,
+        train=case.split.train,
+        grid=case.grid,
         zero_below=case.run.registered_model.fleet.metric_settings.zero_below,
-    )  # fmt: skip
+    )
     content = bundle.pack(_bundle(judged, fitted, scorecard, refitted=refit is not None, at=at))
     where = _serving_points(case.series, case)
     prediction = fitted.forecaster.predict(case.series, where)
     again = _read_back(content, candidate.trainer, case.series, where)
     check = gate.check_artifact(predicted=again, again=[float(value) for value in prediction.yhat], expected=len(where))
     return Sealed(
-        judged=judged, fitted=fitted, refitted=refit is not None, scorecard=scorecard, content=content, check=check,
-        at=where, prediction=prediction,
-    )  # fmt: skip
+        judged=judged,
+        fitted=fitted,
+        refitted=refit is not None,
+        scorecard=scorecard,
+        content=content,
+        check=check,
+        at=where,
+        prediction=prediction,
+    )
 
 
 def _serving_points(series: Series, case: Case) -> Points:
@@ -207,7 +222,11 @@ def refreshed(judged: Judged, *, at: datetime) -> Forecast | None:
     where = dataset.future(case.series, case.grid)
     cutoff = forecasting.instants(case.series.instants[-1:])[0]
     return forecasting.row(
-        judged.champion.pk, cutoff=cutoff, at=where, prediction=judged.stored.predict(case.series, where), published_at=at
+        judged.champion.pk,
+        cutoff=cutoff,
+        at=where,
+        prediction=judged.stored.predict(case.series, where),
+        published_at=at,
     )
 
 

@@ -1,6 +1,6 @@
-"""Retraining as one page: what a worker does with the runs it has claimed. Takes a list, returns one outcome for each.
+"""★ Retraining as one page: what a worker does with runs it has claimed. Takes a list, returns one outcome for each.
 
-Bytes first, row second, pointer last: a crash leaves an orphaned file or an unplaced version, never a pointer to nothing.
+Bytes first, row second, pointer last: a crash leaves an orphaned file or an unplaced version, never a dead pointer.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from training.models import RetrainingPolicy, Snapshot, TrainingRun
 from training.packing import Sealed
 from training.policy_terms import RunDetails
 from training.runs import Outcome
+from training.trainers.base import Refused
 
 logger = logging.getLogger(__name__)
 ACTOR = "retraining"
@@ -64,16 +65,21 @@ def retrain(work: Work) -> list[Outcome]:
     return _commit(work, sound, outcomes, seconds=seconds)
 
 
-def _unfit(case: cases.Case, reason: cases.Refused) -> cases.Refusal:
+def _unfit(case: cases.Case, reason: Refused) -> cases.Refusal:
     return cases.Refusal(run=case.run, refused=reason, details=_details(case))
 
 
 def _refused(refusal: cases.Refusal) -> Outcome:
     reason = refusal.refused
     return Outcome(
-        run_id=refusal.run.pk, state=State.FAILED, code=reason.code, sentence=reason.sentence, next_step=reason.next_step,
-        details=refusal.details, log=(("error", reason.sentence),),
-    )  # fmt: skip
+        run_id=refusal.run.pk,
+        state=State.FAILED,
+        code=reason.code,
+        sentence=reason.sentence,
+        next_step=reason.next_step,
+        details=refusal.details,
+        log=(("error", reason.sentence),),
+    )
 
 
 def _commit(work: Work, sealed: Sequence[Sealed], refused: Sequence[Outcome], *, seconds: float) -> list[Outcome]:
@@ -102,7 +108,9 @@ def _place(kept: Sequence[Sealed], *, at: datetime) -> list[Outcome]:
     groups: dict[str, list[Sealed]] = {"promote": [], "nominate": [], "reject": [], "register": []}
     for each in kept:
         groups[_fate(each)].append(each)
-    overtaken = _moved(groups["promote"], lifecycle.promote, at=at) | _moved(groups["nominate"], lifecycle.nominate, at=at)
+    overtaken = _moved(groups["promote"], lifecycle.promote, at=at) | _moved(
+        groups["nominate"], lifecycle.nominate, at=at
+    )
     _moved(groups["reject"], lifecycle.reject, at=at)
     stay = [*groups["nominate"], *groups["reject"], *groups["register"]]
     publishing.publish([row for each in stay if (row := packing.refreshed(each.judged, at=at))])

@@ -1,12 +1,12 @@
-"""The state machine of runs: asked for by writing a row, claimed and closed by conditional updates. Enqueues nothing."""
+"""The state machine of runs: asked for by writing a row, closed by conditional updates. Enqueues nothing."""
 
 from __future__ import annotations
 
+import json
 import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -96,9 +96,16 @@ def request(
     discovers = entities is None and kind == TrainingRun.Kind.RETRAIN
     with transaction.atomic():
         batch = Batch.objects.create(
-            fleet=fleet, policy=policy, slot=slot, kind=kind, queue=queue, reason=reason, requested_at=at,
-            look_back_days=look_back_days, discovers=discovers,
-        )  # fmt: skip
+            fleet=fleet,
+            policy=policy,
+            slot=slot,
+            kind=kind,
+            queue=queue,
+            reason=reason,
+            requested_at=at,
+            look_back_days=look_back_days,
+            discovers=discovers,
+        )
         add(batch, governed, at=at)
         chunks.open_batch(batch)
     return batch
@@ -116,22 +123,28 @@ def _models(fleet: Fleet, entities: Sequence[str] | None) -> list[RegisteredMode
 
 
 def add(batch: Batch, governed: Iterable[tuple[RegisteredModel, RetrainingPolicy]], *, at: datetime) -> None:
-    """Write the runs of a batch: queued, or skipped where the model is paused, lacks what is asked, or has an open run."""
+    """Write the runs of a batch: queued, or skipped where the model is paused or has an open run."""
     wanted = [_new(batch, model, policy, at) for model, policy in governed]
     TrainingRun.objects.bulk_create([run for run in wanted if run.state == State.SKIPPED])
     fresh = [run for run in wanted if run.state == State.QUEUED]
     TrainingRun.objects.bulk_create(fresh, ignore_conflicts=True)
     written = set(TrainingRun.objects.filter(batch=batch, state=State.QUEUED).values_list("id", flat=True))
-    _join([run for run in fresh if run.id not in written], at)
+    _join([run for run in fresh if run.id not in written], batch.reason, at)
     Batch.objects.filter(pk=batch.pk).update(expected=TrainingRun.objects.filter(batch=batch).count())
 
 
 def _new(batch: Batch, model: RegisteredModel, policy: RetrainingPolicy, at: datetime) -> TrainingRun:
     run = TrainingRun(
-        kind=batch.kind, registered_model=model, batch=batch, policy=policy, reasons=(batch.reason,), queue=batch.queue,
-        requested_at=at, not_before=_not_before(batch, model, policy),
+        kind=batch.kind,
+        registered_model=model,
+        batch=batch,
+        policy=policy,
+        reasons=(batch.reason,),
+        queue=batch.queue,
+        requested_at=at,
+        not_before=_not_before(batch, model, policy),
         version_id=model.champion_id if batch.kind == TrainingRun.Kind.EVALUATE else None,
-    )  # fmt: skip
+    )
     if batch.fleet.paused or model.state == RegisteredModel.State.PAUSED:
         _skip(run, at, "paused", f"{model} is paused.", "Resume it, then ask again.")
     elif batch.kind == TrainingRun.Kind.EVALUATE and model.champion_id is None:
@@ -151,7 +164,7 @@ def _not_before(batch: Batch, model: RegisteredModel, policy: RetrainingPolicy) 
     return batch.slot + timedelta(seconds=zlib.crc32(model.entity_key.encode()) % policy.jitter_seconds)
 
 
-def _join(refused: Sequence[TrainingRun], at: datetime) -> None:
+def _join(refused: Sequence[TrainingRun], reason: Reason, at: datetime) -> None:
     """Write rows for the runs that met an open one, and hand their reason to it."""
     models = [run.registered_model_id for run in refused]
     openers = TrainingRun.objects.filter(registered_model__in=models, state__in=TrainingRun.OPEN)
@@ -163,23 +176,16 @@ def _join(refused: Sequence[TrainingRun], at: datetime) -> None:
         _skip(run, at, code, f"{run.registered_model} already has {met_words}.", "Follow that run.")
         run.joined = opener
     TrainingRun.objects.bulk_create(refused)
-    for run in refused:
-        _merge_reasons(run)
+    _hand_over(reason, [run.joined_id for run in refused if run.joined_id])
 
 
-def _merge_reasons(run: TrainingRun) -> None:
-    prepared = TrainingRun._meta.get_field("reasons").get_prep_value(run.reasons)
+def _hand_over(reason: Reason, open_runs: Sequence[UUID]) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE training_trainingrun SET reasons = reasons || %s WHERE id = %s AND state IN ('queued', 'dispatched', 'running')",
-            [_jsonb(prepared), run.joined_id],
+            "UPDATE training_trainingrun SET reasons = reasons || %s::jsonb"
+            " WHERE id = ANY(%s) AND state IN ('queued', 'dispatched', 'running')",
+            [json.dumps([asdict(reason)]), list(open_runs)],
         )
-
-
-def _jsonb(value: Any) -> Any:
-    from psycopg.types.json import Jsonb
-
-    return Jsonb(value)
 
 
 def held(claim: chunks.Claim, run_ids: Iterable[UUID]) -> set[UUID]:
@@ -199,24 +205,49 @@ def close(outcomes: Sequence[Outcome], *, at: datetime) -> None:
     rows = [_closed(outcome, at) for outcome in outcomes]
     TrainingRun.objects.bulk_update(
         rows,
-        ["state", "code", "sentence", "next_step", "verdict", "report", "version_id", "details", "phase", "percent", "finished_at"],
+        [
+            "state",
+            "code",
+            "sentence",
+            "next_step",
+            "verdict",
+            "report",
+            "version_id",
+            "details",
+            "phase",
+            "percent",
+            "finished_at",
+        ],
         batch_size=200,
     )
-    lines = [RunLog(run_id=each.run_id, at=at, level=level, message=text) for each in outcomes for level, text in each.log]
+    lines = [
+        RunLog(run_id=each.run_id, at=at, level=level, message=text) for each in outcomes for level, text in each.log
+    ]
     RunLog.objects.bulk_create(lines, batch_size=1000)
 
 
 def _closed(outcome: Outcome, at: datetime) -> TrainingRun:
     return TrainingRun(
-        id=outcome.run_id, state=outcome.state, code=outcome.code, sentence=outcome.sentence, next_step=outcome.next_step,
-        verdict=outcome.verdict, report=outcome.report, version_id=outcome.version_id, details=outcome.details,
-        phase="", percent=100, finished_at=at,
-    )  # fmt: skip
+        id=outcome.run_id,
+        state=outcome.state,
+        code=outcome.code,
+        sentence=outcome.sentence,
+        next_step=outcome.next_step,
+        verdict=outcome.verdict,
+        report=outcome.report,
+        version_id=outcome.version_id,
+        details=outcome.details,
+        phase="",
+        percent=100,
+        finished_at=at,
+    )
 
 
 def note_phase(claim: chunks.Claim, run_ids: Iterable[UUID], *, phase: str, percent: int) -> None:
     """Show how far the runs of a claim are."""
-    owned = TrainingRun.objects.filter(id__in=list(run_ids), state=State.RUNNING, fence=claim.fence, chunk_id=claim.chunk_id)
+    owned = TrainingRun.objects.filter(
+        id__in=list(run_ids), state=State.RUNNING, fence=claim.fence, chunk_id=claim.chunk_id
+    )
     owned.update(phase=phase, percent=percent)
 
 
@@ -277,4 +308,3 @@ def progress(batch: Batch) -> Progress:
     ended = sum(number for state, number in counts.items() if state not in TrainingRun.OPEN)
     share = 100 * ended // expected if expected else (100 if batch.state == Batch.State.DONE else 0)
     return Progress(expected=expected, counts=counts, percent=share, state=batch.state)
-

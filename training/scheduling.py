@@ -1,6 +1,6 @@
 """Turns the cron text of a policy into slots, and due slots into batches. The calendar is cronsim's; times are UTC.
 
-A local time that does not exist runs at the first valid minute, one that comes twice runs once (cronsim follows Debian's cron).
+A local time that does not exist runs at the first valid minute, one that comes twice runs once (as in Debian's cron).
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def next_slots(policy: RetrainingPolicy, *, after: datetime, count: int = 3) -> 
 
 
 def plan(policy: RetrainingPolicy, *, now: datetime) -> None:
-    """Set (and save) when the policy is due next: nothing before `now` is caught up, as at a first apply or a resume."""
+    """Set and save when the policy is due next; nothing before `now` is caught up, as at a first apply or a resume."""
     policy.next_due_at = next_slots(policy, after=now, count=1)[0] if policy.triggers.schedule else None
     policy.save(update_fields=["next_due_at"])
 
@@ -88,7 +88,10 @@ def fire_due(*, now: datetime) -> list[Batch]:
         due = RetrainingPolicy.objects.select_for_update(skip_locked=True, no_key=True, of=("self",)).filter(
             enabled=True, paused=False, next_due_at__lte=now
         )
-        fired = [_fire(policy, now) for policy in due.select_related("fleet", "source").order_by("next_due_at", "id")[:AT_ONCE]]
+        fired = [
+            _fire(policy, now)
+            for policy in due.select_related("fleet", "source").order_by("next_due_at", "id")[:AT_ONCE]
+        ]
     return [batch for batches in fired for batch in batches]
 
 
@@ -135,7 +138,9 @@ def _after_misfire(policy: RetrainingPolicy, slots: Sequence[datetime], now: dat
 
 def _open(policy: RetrainingPolicy, slot: datetime, now: datetime) -> Batch | None:
     """Open the batch of one slot; None where another ticker, or an earlier life of this one, already did."""
-    reason = Reason(trigger="schedule", sentence=f"Slot {slot:%Y-%m-%d %H:%M} UTC of policy {policy.name}.", actor="schedule")
+    reason = Reason(
+        trigger="schedule", sentence=f"Slot {slot:%Y-%m-%d %H:%M} UTC of policy {policy.name}.", actor="schedule"
+    )
     try:
         with transaction.atomic():
             return runs.request(

@@ -103,7 +103,8 @@ def read(snapshot: Snapshot, *, entities: Sequence[str] | None = None) -> pd.Dat
     """Return the rows of these entities; row groups of others are not read. Raises store.StoreMissing."""
     data = store.open_store(conf.current().artifact_url).get(snapshot.location)
     filters = None if entities is None else [("entity", "in", list(entities))]
-    return pyarrow.parquet.read_table(io.BytesIO(data), filters=filters).to_pandas()
+    frame: pd.DataFrame = pyarrow.parquet.read_table(io.BytesIO(data), filters=filters).to_pandas()
+    return frame
 
 
 def entities(snapshot: Snapshot) -> list[str]:

@@ -51,13 +51,16 @@ class FormatUnknown(errors.Invalid):
 def grid_of(fleet: Fleet) -> Grid:
     """Return the calendar of a fleet."""
     return Grid(
-        frequency=fleet.frequency, horizon=fleet.horizon, season_length=fleet.season_length, kind=fleet.kind,
+        frequency=fleet.frequency,
+        horizon=fleet.horizon,
+        season_length=fleet.season_length,
+        kind=fleet.kind,
         time_zone=fleet.time_zone,
-    )  # fmt: skip
+    )
 
 
 def read(source: Source, grid: Grid) -> pd.DataFrame:
-    """Return all rows of a source, normalised (`normal_form.normalise`). Raises the errors of this module and of `normal_form`."""
+    """Return all rows of a source in normal form. Raises the errors of this module and of `normal_form`."""
     frame = _table(source).to_pandas()
     columns = source.columns
     return normal_form.normalise(
@@ -90,12 +93,16 @@ def _checked(source: Source) -> Path:
         raise SourceMissing(f"Source {source.name}: there is no file {path}.")
     limit = conf.current().source_max_bytes
     if path.stat().st_size > limit:
-        raise SourceTooLarge(f"Source {source.name}: {path.name} has {path.stat().st_size} bytes, at most {limit} are read.")
+        raise SourceTooLarge(
+            f"Source {source.name}: {path.name} has {path.stat().st_size} bytes, at most {limit} are read."
+        )
     return path
 
 
 def _format(source: Source, path: Path) -> str:
-    named = source.options.format or next((suffix[1:] for suffix in path.suffixes if suffix in (".csv", ".parquet")), "")
+    named = source.options.format or next(
+        (suffix[1:] for suffix in path.suffixes if suffix in (".csv", ".parquet")), ""
+    )
     if named not in ("csv", "parquet"):
         raise FormatUnknown(f"Source {source.name}: the format of {path.name} is not known.")
     return named
@@ -103,7 +110,13 @@ def _format(source: Source, path: Path) -> str:
 
 def _wanted(source: Source) -> list[str]:
     columns = source.columns
-    named = [columns.entity, columns.time, columns.target, *columns.features, *(each.name for each in columns.regressors)]
+    named = [
+        columns.entity,
+        columns.time,
+        columns.target,
+        *columns.features,
+        *(each.name for each in columns.regressors),
+    ]
     return [name for name in named if name]
 
 

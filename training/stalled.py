@@ -1,4 +1,4 @@
-"""Puts back what a lost message or a dead worker left: requeues, halves, and at last quarantines. Never judges by age alone."""
+"""Puts back what a lost message or a dead worker left: requeues, halves, at last quarantines. Never by age alone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ AT_ONCE = 500
 
 
 def sweep() -> int:
-    """Put back every chunk whose message or worker is gone; return how many. Safe to run anywhere, any number of times."""
+    """Put back every chunk whose message or worker is gone; return how many. Safe to run any number of times."""
     touched = _unclaimed() + _orphans_of_inline() + [_lost(chunk_id) for chunk_id in _expired()]
     for batch in Batch.objects.filter(state=Batch.State.OPEN).order_by("id")[:AT_ONCE]:
         chunks.refresh(batch.pk)
@@ -79,14 +79,25 @@ def _prepare_again(chunk: Chunk) -> None:
     Chunk.objects.filter(id=chunk.pk).update(state=Chunk.State.LOST, losses=F("losses") + 1, fence=F("fence") + 1)
     sentence = f"{chunk.losses + 1} workers ended while they read the source of this batch."
     next_step = "Read the worker's log, and try the source with `manage.py retrain FLEET --dry-run`."
-    Batch.objects.filter(id=chunk.batch_id).update(halted=True, code="quarantined", sentence=sentence, next_step=next_step)
+    Batch.objects.filter(id=chunk.batch_id).update(
+        halted=True, code="quarantined", sentence=sentence, next_step=next_step
+    )
     TrainingRun.objects.filter(batch=chunk.batch_id, state__in=TrainingRun.OPEN).update(
-        state=TrainingRun.State.FAILED, code="quarantined", sentence=sentence, next_step=next_step, finished_at=Now(), percent=100
+        state=TrainingRun.State.FAILED,
+        code="quarantined",
+        sentence=sentence,
+        next_step=next_step,
+        finished_at=Now(),
+        percent=100,
     )
 
 
 def _work_again(chunk: Chunk) -> None:
-    left = list(TrainingRun.objects.select_for_update(no_key=True).filter(chunk=chunk, state__in=TrainingRun.OPEN).order_by("id"))
+    left = list(
+        TrainingRun.objects.select_for_update(no_key=True)
+        .filter(chunk=chunk, state__in=TrainingRun.OPEN)
+        .order_by("id")
+    )
     Chunk.objects.filter(id=chunk.pk).update(state=Chunk.State.LOST, fence=F("fence") + 1, lease_until=None)
     if len(left) == 1:
         _charge(chunk, left[0])

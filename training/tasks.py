@@ -1,4 +1,4 @@
-"""The Celery tasks: parse, one call, return. The dispatcher here is the only place that enqueues; a message is a hint."""
+"""The Celery tasks: parse, one call, return. The dispatcher here alone enqueues; a message is a hint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which workers are alive, as they report themselves in the database; a process that is alive but silent counts as gone."""
+"""Which workers are alive, as they report themselves in the database; one that is silent counts as gone."""
 
 from __future__ import annotations
 
@@ -51,11 +51,16 @@ def unserved(queues: Sequence[str]) -> list[str]:
 def report(identity: Identity) -> None:
     """Say that this worker is alive."""
     fixed = {
-        "host": identity.host, "pid": identity.pid, "queues": list(identity.queues), "slots": identity.slots,
+        "host": identity.host,
+        "pid": identity.pid,
+        "queues": list(identity.queues),
+        "slots": identity.slots,
         "version": identity.version,
-    }  # fmt: skip
+    }
     Worker.objects.update_or_create(
-        name=identity.name, defaults={**fixed, "seen_at": Now()}, create_defaults={**fixed, "seen_at": Now(), "started_at": Now()}
+        name=identity.name,
+        defaults={**fixed, "seen_at": Now()},
+        create_defaults={**fixed, "seen_at": Now(), "started_at": Now()},
     )
 
 

@@ -149,8 +149,9 @@ class ApiTokenAdmin(base.ScopedAdmin):
             form.add_error("tenants", f"{foreign[0]!r} is not one of your tenants.")
             return None
         try:
+            owner = cast(User, request.user)
             _, text = tokens.issue(
-                user=cast(User, request.user), label=wanted["label"], scope=wanted["scope"], tenants=named, days=wanted["days"]
+                user=owner, label=wanted["label"], scope=wanted["scope"], tenants=named, days=wanted["days"]
             )
         except errors.Invalid as error:
             form.add_error(None, str(error))

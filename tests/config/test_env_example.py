@@ -22,7 +22,7 @@ READERS = ("manage.py", "config/settings.py", "config/processes.py", "local/*.py
 
 def documented() -> dict[str, str]:
     lines = (ROOT / ".env.example").read_text().splitlines()
-    found = [match.groups() for line in lines if (match := re.fullmatch(rf"# ({OWN})=(.*)", line))]
+    found = [(match[1], match[2]) for line in lines if (match := re.fullmatch(rf"# ({OWN})=(.*)", line))]
     names = [name for name, _ in found]
     assert len(names) == len(set(names)), "a setting is documented twice"
     return dict(found)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.flows.installation import Installation
-from tests.training import daily
+from tests.training.daily import write as write
 
 TEXT = """
 [fleet]
@@ -42,7 +42,7 @@ def apply(
 ) -> Path:
     """Write a fleet file with its data, apply it, and return the path of the data."""
     data = folder / "series.csv"
-    daily.write(data, entities=entities, days=days)
+    write(data, entities=entities, days=days)
     file = folder / "fleet.toml"
     file.write_text(TEXT.format(name=name, trainer=trainer, cron=cron), encoding="utf-8")
     site.manage("apply", str(file))

@@ -1,4 +1,4 @@
-"""A real installation for tests: `manage.py up` on a state folder of its own, with shortened times, driven from outside."""
+"""A real installation for tests: `manage.py up` on a folder of its own, with shortened times, driven from outside."""
 
 from __future__ import annotations
 
@@ -138,7 +138,15 @@ class Installation:
 
     def admit(self) -> None:
         """Make the superuser `ops` and a token that may do everything."""
-        self.manage("createsuperuser", "--noinput", "--username", "ops", "--email", "ops@example.org", DJANGO_SUPERUSER_PASSWORD="correct horse battery")
+        self.manage(
+            "createsuperuser",
+            "--noinput",
+            "--username",
+            "ops",
+            "--email",
+            "ops@example.org",
+            DJANGO_SUPERUSER_PASSWORD="correct horse battery",
+        )
         self.token = self.manage("token", "ops", "--label", "tests", "--scope", "admin").stdout.split()[-1]
 
     def batch_done(self, batch_id: str, *, seconds: float) -> dict[str, int]:

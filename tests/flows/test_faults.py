@@ -23,19 +23,18 @@ TWENTY = [f"e{number:02d}" for number in range(20)]
 
 def children(site: Installation, batch: str) -> list[int]:
     """The pids of the worker processes that have a chunk of this batch in hand."""
-    rows = site.sql("SELECT worker FROM training_chunk WHERE batch_id = %s AND state = 'running' AND kind = 'work'", batch)
+    rows = site.sql(
+        "SELECT worker FROM training_chunk WHERE batch_id = %s AND state = 'running' AND kind = 'work'", batch
+    )
     return [int(worker.rsplit(":", 1)[1]) for (worker,) in rows]
 
 
 def one_chunk(site: Installation, batch: str) -> None:
     """Put all runs of a prepared batch into one chunk, before a worker has it."""
-    site.sql(
-        """
-        WITH first AS (SELECT min(id) AS id FROM training_chunk WHERE batch_id = %(batch)s AND kind = 'work')
-        UPDATE training_trainingrun SET chunk_id = first.id FROM first WHERE batch_id = %(batch)s
-        """.replace("%(batch)s", f"'{batch}'")
-    )
-    site.sql("DELETE FROM training_chunk c WHERE batch_id = %s AND kind = 'work' AND NOT EXISTS (SELECT 1 FROM training_trainingrun r WHERE r.chunk_id = c.id)", batch)
+    first = "(SELECT min(id) FROM training_chunk WHERE batch_id = %s AND kind = 'work')"
+    site.sql(f"UPDATE training_trainingrun SET chunk_id = {first} WHERE batch_id = %s", batch, batch)
+    used = "EXISTS (SELECT 1 FROM training_trainingrun r WHERE r.chunk_id = c.id)"
+    site.sql(f"DELETE FROM training_chunk c WHERE batch_id = %s AND kind = 'work' AND NOT {used}", batch)
 
 
 def versions(site: Installation, batch: str) -> dict[str, int]:
@@ -63,10 +62,15 @@ def frozen(site: Installation, name: str) -> Iterator[None]:
 
 
 def chunk_of_twenty(site: Installation, tmp_path: Path, *, name: str) -> str:
-    """Ask for twenty Prophet runs that one worker takes at once; the dispatcher is held back until they are one chunk."""
+    """Ask for twenty Prophet runs in one chunk; the dispatcher is held back until they are one."""
     fleets.apply(site, tmp_path, name=name, entities=TWENTY, trainer="seasonal_naive", days=500)
     site.batch_done(fleets.trigger(site, fleet=name), seconds=90)
-    site.sql("UPDATE training_retrainingpolicy p SET trainers = '[{\"name\": \"prophet\", \"params\": {}}]' FROM registry_fleet f WHERE f.id = p.fleet_id AND f.name = %s", name)
+    site.sql(
+        "UPDATE training_retrainingpolicy p SET trainers = %s::jsonb FROM registry_fleet f"
+        " WHERE f.id = p.fleet_id AND f.name = %s",
+        '[{"name": "prophet", "params": {}}]',
+        name,
+    )
     with frozen(site, "control"):
         made = site.http("POST", "/api/v1/runs", {"fleet": name})
         batch = str(made.body["batch"]["id"])
@@ -183,7 +187,10 @@ def test_with_redis_stopped_an_inline_run_works_and_one_that_a_worker_has_is_sti
     [(entity,)] = until(lambda: site.sql(query, batch) or None, seconds=60, what="a run that is being fitted")
     with redis_stopped(site):
         site.manage("retrain", "absent", entity, "--inline", check=False)
-        locked = "SELECT r.state, r.code FROM training_trainingrun r JOIN training_batch b ON b.id = r.batch_id JOIN registry_fleet f ON f.id = b.fleet_id WHERE f.name = 'absent' AND r.queue = 'inline'"
+        locked = """
+            SELECT r.state, r.code FROM training_trainingrun r JOIN training_batch b ON b.id = r.batch_id
+            JOIN registry_fleet f ON f.id = b.fleet_id WHERE f.name = 'absent' AND r.queue = 'inline'
+        """
         assert site.sql(locked) == [("skipped", "locked")]
         asked = time.monotonic()
         answer = site.http("POST", "/api/v1/runs", {"fleet": "killed", "entity": "e01"})

@@ -15,7 +15,9 @@ pytestmark = pytest.mark.timeout(240)
 
 
 @pytest.mark.requirement("S02", "S07", "T11", "C05", "R25")
-def test_a_trigger_over_http_ends_in_a_champion_and_its_forecast_under_one_id(site: Installation, tmp_path: Path) -> None:
+def test_a_trigger_over_http_ends_in_a_champion_and_its_forecast_under_one_id(
+    site: Installation, tmp_path: Path
+) -> None:
     fleets.apply(site, tmp_path, name="light", entities=("a", "b"), trainer="prophet")
     answer = site.http("POST", "/api/v1/runs", {"fleet": "light", "reason": "first light"})
     assert answer.status == 202
@@ -73,11 +75,13 @@ def test_a_chunk_whose_message_comes_twice_is_fitted_once(site: Installation, tm
 
 
 @pytest.mark.requirement("R09", "R14", "R22")
-def test_a_flipped_bit_is_refused_by_name_and_the_previous_champion_serves_at_once(site: Installation, tmp_path: Path) -> None:
+def test_a_flipped_bit_is_refused_by_name_and_the_previous_champion_serves_at_once(
+    site: Installation, tmp_path: Path
+) -> None:
     data = fleets.apply(site, tmp_path, name="flipped", entities=("a",))
     site.batch_done(fleets.trigger(site, fleet="flipped"), seconds=60)
     first = site.http("GET", "/api/v1/models/flipped/a/champion").body
-    fleets.daily.write(data, entities=("a",), days=130)
+    fleets.write(data, entities=("a",), days=130)
     site.batch_done(fleets.trigger(site, fleet="flipped", entity="a"), seconds=60)
     second = site.http("GET", "/api/v1/models/flipped/a/champion").body
     assert second["id"] != first["id"]
@@ -87,7 +91,7 @@ def test_a_flipped_bit_is_refused_by_name_and_the_previous_champion_serves_at_on
     damaged[len(damaged) // 2] ^= 1
     file.chmod(0o600)
     file.write_bytes(bytes(damaged))
-    fleets.daily.write(data, entities=("a",), days=150)
+    fleets.write(data, entities=("a",), days=150)
     batch = fleets.trigger(site, fleet="flipped", entity="a", kind="evaluate")
     site.batch_done(batch, seconds=60)
     [(code, sentence)] = site.sql("SELECT code, sentence FROM training_trainingrun WHERE batch_id = %s", batch)
@@ -100,7 +104,9 @@ def test_a_flipped_bit_is_refused_by_name_and_the_previous_champion_serves_at_on
 
 @pytest.mark.requirement("S09")
 def test_an_inline_run_of_a_model_that_a_worker_is_fitting_ends_locked(site: Installation, tmp_path: Path) -> None:
-    fleets.apply(site, tmp_path, name="inline", entities=[f"e{number}" for number in range(8)], trainer="prophet", days=600)
+    fleets.apply(
+        site, tmp_path, name="inline", entities=[f"e{number}" for number in range(8)], trainer="prophet", days=600
+    )
     batch = fleets.trigger(site, fleet="inline")
     query = """
         SELECT m.entity_key FROM training_trainingrun r JOIN registry_registeredmodel m ON m.id = r.registered_model_id

@@ -10,9 +10,9 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import NoReverseMatch, reverse
 from django_celery_beat.models import PeriodicTask
 
-from registry.admin import paging
 from registry import lifecycle
-from registry.models import ApiToken, Event, Fleet, ModelVersion, RegisteredModel
+from registry.admin import paging
+from registry.models import Event, Fleet, ModelVersion, RegisteredModel
 from registry.reports import Check, GateReport, Verdict
 from tests import admin_pages, factories
 from tests.admin_pages import action, listing, page, text
@@ -45,7 +45,21 @@ def test_hostile_text_in_every_column_is_shown_as_text():
 def test_a_row_of_a_foreign_tenant_does_not_exist(role):
     rows = admin_pages.one_of_each(tenant="other", words="foreign words")
     http = admin_pages.client(role=role)
-    for name in ("fleet", "model", "version", "event", "hold", "policy", "source", "batch", "chunk", "run", "log", "forecast", "snapshot"):
+    for name in (
+        "fleet",
+        "model",
+        "version",
+        "event",
+        "hold",
+        "policy",
+        "source",
+        "batch",
+        "chunk",
+        "run",
+        "log",
+        "forecast",
+        "snapshot",
+    ):
         assert http.get(page(rows[name])).status_code in (403, 404), name
         answer = http.get(listing(type(rows[name])))
         assert answer.status_code == 403 or "foreign words" not in text(answer), name
@@ -158,79 +172,13 @@ def test_what_is_immutable_is_not_saved_even_by_a_superuser():
     http = admin_pages.client()
     for name in ("version", "event", "batch", "chunk", "run", "log", "forecast", "snapshot", "worker", "tick"):
         assert http.post(page(rows[name]), {"note": "changed", "_save": "1"}).status_code == 403, name
-        delete = reverse(f"admin:{rows[name]._meta.app_label}_{rows[name]._meta.model_name}_delete", args=[rows[name].pk])
+        delete = reverse(
+            f"admin:{rows[name]._meta.app_label}_{rows[name]._meta.model_name}_delete", args=[rows[name].pk]
+        )
         assert http.post(delete, {"post": "yes"}).status_code == 403, name
         add = reverse(f"admin:{rows[name]._meta.app_label}_{rows[name]._meta.model_name}_add")
         assert http.get(add).status_code == 403, name
     assert ModelVersion.objects.get().note == "plain words"
-
-
-def test_what_a_fleet_file_made_is_read_only_but_can_be_paused():
-    fleet = factories.fleet(managed_by="a" * 64)
-    http = admin_pages.client(role="admin")
-    assert http.post(page(fleet), {"horizon": "9"}).status_code == 403
-    assert "A fleet file made this" in text(http.get(page(fleet)))
-    http.post(action(fleet, "pause"), {"reason": "holiday"})
-    fleet.refresh_from_db()
-    event = fleet.events.latest("id")
-    assert (fleet.paused, event.kind, event.reason) == (True, "registry.fleet.paused", "holiday")
-
-
-def test_fixed_fields_of_a_fleet_are_not_in_its_form():
-    fleet = factories.fleet(tenant="acme")
-    answer = admin_pages.client(role="admin").get(page(fleet))
-    assert {"tenant", "name", "kind", "paused", "managed_by"}.isdisjoint(answer.context["adminform"].form.fields)
-
-
-def test_a_fleet_cannot_be_made_for_a_foreign_tenant():
-    http = admin_pages.client(role="admin", tenants=("acme",))
-    body = {
-        "tenant": "other", "name": "mine", "kind": "forecast", "frequency": "D", "horizon": "7", "season_length": "7", "time_zone": "UTC",
-        "retention": "{}", "metric_settings": "{}",
-    }  # fmt: skip
-    address = reverse("admin:registry_fleet_add")
-    assert http.post(address, body).status_code == 200
-    assert not Fleet.objects.exists()
-    assert http.post(address, {**body, "tenant": "acme"}).status_code == 302
-    assert Fleet.objects.get().tenant == "acme"
-
-
-def test_a_fault_in_json_is_a_sentence_that_names_its_place():
-    fleet = factories.fleet()
-    body = {"frequency": "D", "horizon": "7", "season_length": "7", "time_zone": "UTC", "metric_settings": "{}"}
-    http = admin_pages.client()
-    answer = text(http.post(page(fleet), {**body, "retention": '{"keep": "many", "sometimes": 1}'}))
-    assert "keep: input should be a valid integer" in answer
-    assert "sometimes: no such key." in answer
-    assert "This is not JSON" in text(http.post(page(fleet), {**body, "retention": "{keep: 3}"}))
-    assert "NaN is not a number that can be stored" in text(http.post(page(fleet), {**body, "retention": '{"keep": NaN}'}))
-    assert http.post(page(fleet), {**body, "retention": '{"keep": 3}'}).status_code == 302
-    fleet.refresh_from_db()
-    assert fleet.retention.keep == 3
-
-
-def test_a_token_is_shown_once_and_opens_the_door():
-    http = admin_pages.client(role="admin")
-    answer = http.post(reverse("admin:registry_apitoken_add"), {"label": "nightly", "scope": "viewer", "tenants": "", "days": "30"})
-    secret = answer.context["token"]
-    assert "no-store" in answer["Cache-Control"]
-    assert secret in answer.content.decode()
-    token = ApiToken.objects.get()
-    for address in (listing(ApiToken), page(token)):
-        assert secret not in http.get(address).content.decode()
-    factories.fleet(tenant="acme", name="seen")
-    found = admin_pages.Client(headers={"Authorization": f"Bearer {secret}"}).get("/api/v1/fleets")
-    assert [row["name"] for row in found.json()["results"]] == ["seen"]
-
-
-def test_a_token_for_a_foreign_tenant_is_refused_and_foreign_tokens_are_not_seen():
-    http = admin_pages.client(role="admin")
-    address = reverse("admin:registry_apitoken_add")
-    answer = http.post(address, {"label": "x", "scope": "viewer", "tenants": "acme, other", "days": "30"})
-    assert "'other' is not one of your tenants." in text(answer).replace("&#x27;", "'")
-    assert not ApiToken.objects.exists()
-    foreign = factories.token(user=factories.user())[0]
-    assert http.get(page(foreign)).status_code == 404
 
 
 @pytest.mark.parametrize("kind", [RegisteredModel, ModelVersion, Event, Fleet, TrainingRun])
@@ -272,17 +220,37 @@ def test_model_page_shows_champion_chart_and_ledger():
     version = factories.champion(registered_model=model)
     answer = admin_pages.client().get(page(model))
     said = text(answer)
-    for words in ("Champion", f"v{version.number}", "Error over the versions", "Ledger", "registry.champion.promoted", "Retrain now"):
+    for words in (
+        "Champion",
+        f"v{version.number}",
+        "Error over the versions",
+        "Ledger",
+        "registry.champion.promoted",
+        "Retrain now",
+    ):
         assert words in said
     assert answer.content.decode().count("<svg") == 1
 
 
 def test_version_page_shows_every_check_with_value_reference_and_limit():
     rows = admin_pages.one_of_each()
-    check = Check(rule="change", outcome="failed", sentence="MAE 0.231 against 0.203, +13.8 %, limit 10 %.", value=0.231, reference=0.203, limit=10.0)
+    check = Check(
+        rule="change",
+        outcome="failed",
+        sentence="MAE 0.231 against 0.203, +13.8 %, limit 10 %.",
+        value=0.231,
+        reference=0.203,
+        limit=10.0,
+    )
     report = GateReport(verdict=Verdict.FAILED, reason=check.sentence, checks=(check,), incumbent="twin")
     refused = factories.version(registered_model=rows["model"])
-    move = lifecycle.Move(registered_model_id=rows["model"].pk, version_id=refused.pk, expected_id=None, report=report, reason=report.reason)
+    move = lifecycle.Move(
+        registered_model_id=rows["model"].pk,
+        version_id=refused.pk,
+        expected_id=None,
+        report=report,
+        reason=report.reason,
+    )
     lifecycle.reject([move], actor="training", cause="gate", at=factories.NOW)
     said = text(admin_pages.client().get(page(refused)))
     for words in ("change", "refused", "0.231", "0.203", "10", check.sentence, refused.artifact_digest):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import struct
 import zipfile
@@ -71,6 +72,12 @@ def test_equal_content_gives_equal_bytes() -> None:
     shuffled = replace(FULL, metadata=dict(reversed(list(FULL.metadata.items()))))
     assert bundle.pack(FULL) == bundle.pack(replace(FULL)) == bundle.pack(shuffled)
     assert bundle.pack(FULL) != bundle.pack(replace(FULL, forecaster=b"other"))
+
+
+def test_the_bytes_depend_on_nothing_but_the_content() -> None:
+    # Written down once: neither the day, nor the machine, nor the process may show in them.
+    digest = hashlib.sha256(raw_zip(bundle.pack(FULL))).hexdigest()
+    assert digest == "b45578b3f22d52c5841f57fc66e42625cf2fe894a7c1aa8cf12cc314ece5a5f1"
 
 
 def test_an_empty_bundle_comes_back() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -139,7 +140,8 @@ BAD_QUERIES = [
 @pytest.mark.requirement("P04")
 @pytest.mark.parametrize(("path", "name", "value"), BAD_QUERIES)
 def test_a_bad_parameter_is_refused_by_name(operator: Caller, path: str, name: str, value: str) -> None:
-    body = problem(operator.get(path, **{name: value}), status=400, code="invalid")
+    filters: dict[str, Any] = {name: value}
+    body = problem(operator.get(path, **filters), status=400, code="invalid")
     assert [error["parameter"] for error in body["errors"]] == [name]
 
 

@@ -41,7 +41,9 @@ def test_retrain_now_writes_a_run_with_who_and_why_and_leads_to_its_page():
     run = TrainingRun.objects.get()
     assert answer.url == page(run)
     assert (run.state, run.queue, run.batch.look_back_days) == ("queued", "interactive", 60)
-    assert [(each.trigger, each.sentence, each.actor) for each in run.reasons] == [("manual", "prices changed", name_of(http))]
+    assert [(each.trigger, each.sentence, each.actor) for each in run.reasons] == [
+        ("manual", "prices changed", name_of(http))
+    ]
 
 
 def test_retrain_now_for_a_fleet_leads_to_the_page_of_its_batch():
@@ -140,7 +142,9 @@ def test_policy_page_shows_cron_zone_three_slots_last_slot_with_its_outcome_and_
     policy = factories.policy(fleet=factories.fleet(), cron="30 18 * * *", time_zone="Asia/Colombo")
     now = timestamps.utc_now()
     scheduling.plan(policy, now=now)
-    batch = factories.batch(fleet=policy.fleet, policy=policy, slot=now - timedelta(days=1), state="done", counts={"succeeded": 3})
+    batch = factories.batch(
+        fleet=policy.fleet, policy=policy, slot=now - timedelta(days=1), state="done", counts={"succeeded": 3}
+    )
     ticks.record("due-slots", at=now)
     answer = admin_pages.client(role="viewer").get(page(policy))
     said = text(answer)
@@ -185,12 +189,22 @@ def test_a_policy_cannot_read_a_source_of_another_tenant():
 def test_a_run_that_failed_says_code_sentence_and_next_step():
     model = governed()
     run = factories.run(
-        registered_model=model, state="failed", code="series_too_short", sentence="29 observations are fewer than 30.",
-        next_step="Widen the look-back.", attempt=2,
-    )  # fmt: skip
+        registered_model=model,
+        state="failed",
+        code="series_too_short",
+        sentence="29 observations are fewer than 30.",
+        next_step="Widen the look-back.",
+        attempt=2,
+    )
     RunLog.objects.create(run=run, at=factories.NOW, level="warning", message="one gap of 2 days")
     said = text(admin_pages.client(role="viewer").get(page(run)))
-    for words in ("failed", "series_too_short", "29 observations are fewer than 30.", "Next step: Widen the look-back.", "one gap of 2 days"):
+    for words in (
+        "failed",
+        "series_too_short",
+        "29 observations are fewer than 30.",
+        "Next step: Widen the look-back.",
+        "one gap of 2 days",
+    ):
         assert words in said
 
 
@@ -199,7 +213,9 @@ def test_a_run_that_was_not_promoted_shows_rule_both_values_and_limit():
     sentence = "MAE 0.231 against 0.203, +13.8 %, limit 10 %."
     check = Check(rule="change", outcome="failed", sentence=sentence, value=0.231, reference=0.203, limit=10.0)
     report = GateReport(verdict=Verdict.FAILED, reason=sentence, checks=(check,))
-    run = factories.run(registered_model=governed(), state="succeeded", verdict="failed", report=report, sentence=sentence)
+    run = factories.run(
+        registered_model=governed(), state="succeeded", verdict="failed", report=report, sentence=sentence
+    )
     answer = admin_pages.client(role="viewer").get(page(run))
     cells = [cell.strip() for cell in answer.content.decode().split("<td")]
     assert sentence in text(answer)
@@ -220,7 +236,9 @@ def test_an_open_run_is_followed_live_until_it_rests():
 
 
 def test_the_live_panels_of_a_foreign_run_do_not_exist():
-    run = factories.run(registered_model=factories.registered_model(fleet=factories.fleet(tenant="other")), state="running")
+    run = factories.run(
+        registered_model=factories.registered_model(fleet=factories.fleet(tenant="other")), state="running"
+    )
     live = reverse("admin:training_trainingrun_live", args=[run.pk])
     assert admin_pages.client(role="admin").get(live).status_code == 404
 

@@ -11,7 +11,7 @@ import pytest
 from django.db import connections
 from pytest_django.fixtures import Settings
 
-from registry.models import Fleet
+from registry.models import Fleet, RegisteredModel
 from registry.reports import Scorecard
 from tests import factories
 from tests.rest_client import Caller, caller, problem

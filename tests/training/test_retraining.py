@@ -11,6 +11,7 @@ import pytest
 
 from registry import history, store
 from registry.models import Event, ModelVersion, RegisteredModel
+from registry.reports import GateReport
 from tests.training.daily import FIRST, Daily, daily, write
 from training import carrying, chunks, publishing, retraining, runs
 from training.models import Batch, Chunk, Forecast, Snapshot, TrainingRun
@@ -24,6 +25,19 @@ def run_of(batch: Batch, entity: str = "a") -> TrainingRun:
     return TrainingRun.objects.select_related("registered_model__champion").get(
         batch=batch, registered_model__entity_key=entity
     )
+
+
+def champion_of(run: TrainingRun) -> ModelVersion:
+    """The version that serves, which must be there."""
+    champion = run.registered_model.champion
+    assert champion is not None
+    return champion
+
+
+def report_of(run: TrainingRun) -> GateReport:
+    """What the gate said, which must be there."""
+    assert run.report is not None
+    return run.report
 
 
 def longer(fleet: Daily, days: int, **values: Any) -> None:
@@ -44,14 +58,14 @@ def test_the_first_batch_registers_every_entity_of_the_source_and_promotes_each(
 @pytest.mark.requirement("R01", "R02", "E03")
 def test_run_version_event_and_forecast_carry_one_id(tmp_path: Path) -> None:
     run = run_of(daily(tmp_path).retrain())
-    version = run.registered_model.champion
+    version = champion_of(run)
     assert run.pk == version.pk == run.version_id
     assert Event.objects.get(kind=history.PROMOTED, registered_model=run.registered_model).to_version_id == run.pk
     assert Forecast.objects.get(version=version).version_id == run.pk
 
 
 def test_the_artifact_of_a_champion_is_what_its_row_says(tmp_path: Path, artifact_folder: Path) -> None:
-    version = run_of(daily(tmp_path).retrain()).registered_model.champion
+    version = champion_of(run_of(daily(tmp_path).retrain()))
     digest = version.artifact_digest
     data = store.open_store(artifact_folder.as_uri()).get(f"artifacts/{digest[:2]}/{digest}")
     assert hashlib.sha256(data).hexdigest() == digest
@@ -75,8 +89,8 @@ def test_the_same_recipe_on_newer_data_is_compared_as_such_and_refreshes_the_cha
     first = run_of(fleet.retrain())
     longer(fleet, 130)
     second = run_of(fleet.retrain())
-    assert second.report.incumbent == "same_recipe"
-    assert second.report.incumbent_version == str(first.version_id)
+    assert report_of(second).incumbent == "same_recipe"
+    assert report_of(second).incumbent_version == str(first.version_id)
     assert second.registered_model.champion_id == second.pk
 
 
@@ -84,7 +98,7 @@ def test_a_champion_fitted_before_the_windows_is_scored_as_it_is_stored(tmp_path
     fleet = daily(tmp_path)
     fleet.retrain()
     longer(fleet, 150)
-    assert run_of(fleet.retrain()).report.incumbent == "stored"
+    assert report_of(run_of(fleet.retrain())).incumbent == "stored"
 
 
 @pytest.mark.requirement("E02", "T15")
@@ -126,7 +140,7 @@ def test_a_champion_that_stays_publishes_from_the_newest_observations(tmp_path: 
     ],
 )
 def test_the_policy_says_what_follows_from_a_passed_gate(
-    tmp_path: Path, values: dict[str, str], champion: bool, challenger: bool
+    tmp_path: Path, values: dict[str, Any], champion: bool, challenger: bool
 ) -> None:
     model = run_of(daily(tmp_path, **values).retrain()).registered_model
     assert (model.champion_id is not None, model.challenger_id is not None) == (champion, challenger)
@@ -136,11 +150,11 @@ def test_the_policy_says_what_follows_from_a_passed_gate(
 def test_prophet_is_fitted_refitted_on_all_rows_and_serves_what_it_stored(tmp_path: Path) -> None:
     fleet = daily(tmp_path, entities=("a",), days=120, trainers=(TrainerChoice(name="prophet"),))
     run = run_of(fleet.retrain())
-    version = run.registered_model.champion
+    version = champion_of(run)
     assert version.trainer in ("prophet", "seasonal_naive")
     assert version.refitted
-    assert version.fit_end.date() == FIRST + timedelta(days=119)
-    assert version.train_end.date() == FIRST + timedelta(days=119 - 21)
+    assert version.fit_end is not None and version.fit_end.date() == FIRST + timedelta(days=119)
+    assert version.train_end is not None and version.train_end.date() == FIRST + timedelta(days=119 - 21)
     assert version.scorecard.windows == 3
     assert version.scorecard.points == 21
 

@@ -54,7 +54,7 @@ def test_a_request_writes_a_queued_run_for_each_model_and_nothing_else(known: Da
     batch = known.request("a", "b", queue="interactive")
     assert states(batch) == {"a": State.QUEUED, "b": State.QUEUED}
     assert Chunk.objects.filter(batch=batch, state=Chunk.State.QUEUED).exists()
-    assert TrainingRun.objects.filter(batch=batch).first().reasons == (REASON,)
+    assert TrainingRun.objects.filter(batch=batch)[0].reasons == (REASON,)
 
 
 def test_an_unknown_entity_is_named_and_nothing_is_written(known: Daily) -> None:
@@ -186,7 +186,7 @@ def test_a_lost_chunk_comes_back_as_two_halves_and_its_committed_runs_stay(known
 def _one_chunk(known: Daily) -> chunks.Claim:
     """Three runs in one chunk, whatever the number of slots would make of them."""
     batch = known.request("a", "b", "c", queue="training")
-    keep = Chunk.objects.filter(batch=batch).order_by("id").first()
+    keep = Chunk.objects.filter(batch=batch).order_by("id")[0]
     TrainingRun.objects.filter(batch=batch).update(chunk=keep)
     Chunk.objects.filter(batch=batch).exclude(pk=keep.pk).delete()
     return claimed(batch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import zoneinfo
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -57,6 +58,8 @@ def test_a_slot_that_the_clock_shows_twice_comes_once() -> None:
     assert [f"{slot:%d %H:%M}" for slot in slots] == ["25 00:30", "26 01:30"]
 
 
+# Hypothesis takes bare limits and adds the zone itself.
+BETWEEN = (datetime(2021, 1, 1), datetime(2036, 1, 1))  # noqa: DTZ001
 ZONES = sorted(zone for zone in zoneinfo.available_timezones() if "/" in zone and not zone.startswith(("Etc", "posix")))
 
 
@@ -64,13 +67,13 @@ ZONES = sorted(zone for zone in zoneinfo.available_timezones() if "/" in zone an
 @given(
     zone=st.sampled_from(ZONES),
     minute=st.integers(0, 1439),
-    start=st.datetimes(datetime(2021, 1, 1), datetime(2036, 1, 1), timezones=st.just(UTC)),
+    start=st.datetimes(*BETWEEN, timezones=st.just(UTC)),
 )
 def test_a_daily_schedule_has_one_slot_on_each_local_day_of_any_zone(zone: str, minute: int, start: datetime) -> None:
     each_day = policy(cron=f"{minute % 60} {minute // 60} * * *", time_zone=zone)
     slots = scheduling.next_slots(each_day, after=start, count=400)
     days = [slot.astimezone(zoneinfo.ZoneInfo(zone)).date() for slot in slots]
-    steps = [(later - earlier).days for earlier, later in zip(days, days[1:], strict=False)]
+    steps = [(later - earlier).days for earlier, later in itertools.pairwise(days)]
     assert set(steps) == {1}
     assert all(slot > start for slot in slots)
 
@@ -126,8 +129,10 @@ def test_after_beat_was_away_the_misfire_policy_alone_decides(
     late = timedelta(days=days_late, hours=1 if days_late else 0, seconds=30)
     batches = scheduling.fire_due(now=slot + late)
     assert len(batches) == fired
-    assert [batch.slot for batch in batches] == sorted({batch.slot for batch in batches})
-    assert all(batch.slot <= slot + late for batch in batches)
+    slots = [batch.slot for batch in batches if batch.slot]
+    assert len(slots) == fired
+    assert slots == sorted(set(slots))
+    assert all(each <= slot + late for each in slots)
 
 
 def test_a_paused_policy_does_not_fire_and_resuming_catches_nothing_up(nightly: Daily) -> None:
@@ -171,7 +176,7 @@ def test_jitter_spreads_the_models_of_a_slot_and_each_is_as_late_as_yesterday(ni
         due(nightly, slot, jitter_seconds=600)
         [batch] = scheduling.fire_due(now=slot + timedelta(seconds=5))
         runs = TrainingRun.objects.filter(batch=batch)
-        delays.append({run.registered_model.entity_key: run.not_before - slot for run in runs})
+        delays.append({run.registered_model.entity_key: run.not_before - slot for run in runs if run.not_before})
         runs.update(state=TrainingRun.State.CANCELLED)
     assert delays[0] == delays[1]
     assert len(set(delays[0].values())) > 3

@@ -64,7 +64,8 @@ class Command(terminal.Command):
         if dry_run:
             self.say("Dry run: nothing was written.")
             return
-        self.say(f"Fleet {name} is as {outcome.file.path} says. Next: manage.py retrain {name}")
+        self.say(f"Fleet {name} is now as {outcome.file.path} says.")
+        self.say(f"Next: manage.py retrain {name}")
 
 
 def explained(invalid: FleetFileInvalid) -> str:
