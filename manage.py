@@ -19,9 +19,19 @@ def main() -> None:
     prepare_process()
     if os.environ.get("PERENNIAL_PROFILE") != "production":
         provide_servers(sys.argv[1] if len(sys.argv) > 1 else "")
+    run_command()
+
+
+def run_command() -> None:
+    """Run the command; a setting that is wrong ends it with its sentence and status 2, not with a traceback."""
+    from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
 
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except ImproperlyConfigured as refusal:
+        print(refusal, file=sys.stderr)
+        sys.exit(2)
 
 
 def use_project_environment() -> None:

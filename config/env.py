@@ -17,14 +17,19 @@ FALSE = {"0", "false", "no", "off", ""}
 def overrides(declared: type, prefix: str, environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
     """Return the fields of a conf dataclass that the environment sets, as `<prefix>_<FIELD>`.
 
-    Raises ImproperlyConfigured for a value of the wrong type, and for a variable of the prefix that no field has.
+    Raises ImproperlyConfigured for a value of the wrong type or out of range, and for a variable that no field has.
     """
     kinds = typing.get_type_hints(declared)
     names = {f"{prefix}_{field.name.upper()}": field.name for field in dataclasses.fields(declared)}
     unknown = sorted(name for name in environ if name.startswith(f"{prefix}_") and name not in names)
     if unknown:
         raise ImproperlyConfigured(f"{unknown[0]} is not a setting. Known are: {', '.join(sorted(names))}.")
-    return {field: read(name, kinds[field], environ) for name, field in names.items() if name in environ}
+    found = {field: read(name, kinds[field], environ) for name, field in names.items() if name in environ}
+    try:
+        declared(**found)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{prefix}: {error}.") from error
+    return found
 
 
 def read(name: str, kind: type, environ: Mapping[str, str] = os.environ) -> Any:

@@ -9,6 +9,8 @@ from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 
+from registry import timestamps
+
 GREEN = {
     "50": "oklch(97.9% .021 166.1)",
     "100": "oklch(95% .052 163.1)",
@@ -87,7 +89,7 @@ def unfold(*, production: bool) -> dict[str, Any]:
             "show_search": True,
             "command_search": True,
             "show_all_applications": False,
-            "navigation": _sidebar(),
+            "navigation": "config.navigation.sidebar",
         },
     }
 
@@ -102,25 +104,18 @@ def production_badge(request: HttpRequest) -> list[str]:
     return ["Production", "danger"]
 
 
-def _sidebar() -> list[dict[str, Any]]:
-    first = {
-        "title": "",
-        "items": [
-            {
-                "title": "Dashboard",
-                "icon": "dashboard",
-                "link": reverse_lazy("admin:index"),
-                "badge": "monitoring.attention.badge",
-            },
-        ],
-    }
-    return [
-        first,
-        *(
-            {"title": title, "separator": True, "items": [_entry(*entry) for entry in entries]}
-            for title, entries in GROUPS
-        ),
-    ]
+def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
+    """Return the sidebar; the dashboard carries a count where something needs attention."""
+    # Settings import this module, and tables cannot be imported before settings stand.
+    from monitoring import attention
+
+    first: dict[str, Any] = {"title": "Dashboard", "icon": "dashboard", "link": reverse_lazy("admin:index")}
+    if attention.find(request, now=timestamps.utc_now()):
+        first["badge"] = "monitoring.attention.badge"
+    groups = (
+        {"title": title, "separator": True, "items": [_entry(*entry) for entry in entries]} for title, entries in GROUPS
+    )
+    return [{"title": "", "items": [first]}, *groups]
 
 
 def _entry(title: str, icon: str, app: str, table: str) -> dict[str, Any]:

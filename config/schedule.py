@@ -12,7 +12,7 @@ class Sweep:
     """A periodic job: the task, seconds between two ticks, and the queue it runs on."""
 
     task: str
-    every: float
+    every: int
     queue: str = "control"
 
 

@@ -171,7 +171,7 @@ CELERY_BEAT_SCHEDULE = {
         "task": sweep.task,
         "schedule": sweep.every,
         # A tick that waited longer than a few periods is worth nothing: the next one does its work.
-        "options": {"queue": sweep.queue, "expires": max(4 * sweep.every, 10.0)},
+        "options": {"queue": sweep.queue, "expires": max(4 * sweep.every, 10)},
     }
     for name, sweep in sweeps(_training).items()
 }

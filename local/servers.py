@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import socket
@@ -96,6 +97,7 @@ def _request(folder: state.State, wanted: list[str], *, durable: bool) -> dict[s
             connection.setblocking(False)
             found = _checked(answer)
             _attachments[folder.root] = Attachment(connection, wanted, durable)
+            atexit.register(connection.close)
             return found
         # The keeper was on its way out; its successor waits until the servers are down.
         connection.close()

@@ -122,7 +122,7 @@ def worker_rows() -> dict[str, Any]:
     newest = Worker.objects.filter(Q(stopped_at=None)).order_by("-seen_at")[:SHOWN]
     rows = [
         (
-            display.link(worker),
+            display.tight(display.link(worker)),
             display.badge(condition(worker)),
             ", ".join(worker.queues),
             worker.slots,

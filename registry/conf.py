@@ -11,8 +11,6 @@ class RegistryConf:
     """Where artifacts live: `file:///path`; empty means the folder `artifacts` of the state folder."""
     signing_keys: str = ""
     """`id:secret` pairs divided by commas; the first signs, all verify. Empty: the secret key, as id `local`."""
-    keep_versions: int = 5
-    """Newest versions kept for each model by retention, when its fleet says nothing else."""
     max_artifact_bytes: int = 256 * 1024**2
     """A larger artifact is refused before it is parsed: no forecaster of this product comes near it."""
     max_unpacked_bytes: int = 1024**3

@@ -27,7 +27,7 @@ _BADGES: dict[str, tuple[str, str, str]] = {
     "running": ("running", "info", "autorenew"),
     "passed": ("passed", "good", "check"),
     "held": ("held", "warn", "front_hand"),
-    "refused": ("refused", "bad", "do_not_disturb_on"),
+    "refused": ("refused", "calm", "do_not_disturb_on"),
     "warned": ("warned", "warn", "warning"),
     "ready": ("ready", "good", "check"),
     "pending": ("pending", "info", "hourglass_empty"),
@@ -86,6 +86,13 @@ def instant(value: datetime | None, *, seconds: bool = False) -> SafeString | st
     return format_html(
         '<time datetime="{}" title="{}" class="pn-time">{} UTC</time>', value.isoformat(), value.isoformat(), text
     )
+
+
+def stamp(value: datetime | None) -> SafeString | str:
+    """Return the stamp of an observation: midnight stands for a date, which has no zone."""
+    if value is not None and (value.hour, value.minute, value.second) == (0, 0, 0):
+        return f"{value:%d %b %Y}"
+    return instant(value)
 
 
 def number(value: float | None) -> str:
@@ -148,6 +155,16 @@ def joined(*parts: object) -> SafeString:
 def spread(content: object) -> SafeString:
     """Return a text with room enough to be read in a narrow column."""
     return format_html('<span class="pn-spread">{}</span>', content)
+
+
+def unbroken(text: str) -> SafeString:
+    """Return a short text that stays on one line."""
+    return format_html('<span class="pn-unbroken">{}</span>', text)
+
+
+def tight(content: object) -> SafeString:
+    """Return a long name that may break anywhere."""
+    return format_html('<span class="pn-tight">{}</span>', content)
 
 
 def stacked(first: object, second: object) -> SafeString:

@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, NoReturn, TextIO, cast
+from typing import Any, Literal, NoReturn, TextIO, cast
 
 import rich.box
 from django.core.management import BaseCommand, CommandError
@@ -101,13 +101,17 @@ class Command(BaseCommand):
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, caption: str = "") -> Table:
-    """Return a table for `Command.console`. A column whose name ends in `>` is aligned to the right."""
+    """Return a table for `Command.console`.
+
+    A column whose name ends in `>` is aligned to the right; one whose name ends in `~` may be broken into lines.
+    """
     made = Table(
         title=title, title_justify="left", title_style="bold", caption=caption or None, caption_justify="left",
-        box=rich.box.SIMPLE_HEAD, pad_edge=False, show_edge=False,
+        box=rich.box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0),
     )  # fmt: skip
     for column in columns:
-        made.add_column(column.rstrip(">"), justify="right" if column.endswith(">") else "left", overflow="fold")
+        justify: Literal["left", "right"] = "right" if column.endswith(">") else "left"
+        made.add_column(column.rstrip(">~"), justify=justify, no_wrap=not column.endswith("~"))
     for row in rows:
         made.add_row(*(_cell(value) for value in row))
     return made

@@ -15,9 +15,9 @@ class TrainingConf:
     """Between two heartbeats of a chunk: a quarter of the lease, so that three may be lost."""
     dispatched_seconds: float = 120.0
     """A message that nobody claimed for this long is published again; the queue may have lost it."""
-    dispatch_every_seconds: float = 1.0
-    """Between two ticks of the dispatcher; what a person waits for a run to begin."""
-    sweep_every_seconds: float = 15.0
+    dispatch_every_seconds: int = 1
+    """Between two ticks of the dispatcher; what a person waits for a run to begin. Beat counts in whole seconds."""
+    sweep_every_seconds: int = 15
     """Between two sweeps for lost chunks and due slots; lease + sweep stay under the promised 90 s."""
     max_losses: int = 3
     """Workers that a run may take with it, alone in its chunk, before it is quarantined."""
@@ -44,8 +44,6 @@ class TrainingConf:
     look_back_days_min: int = 1
     look_back_days_max: int = 3660
     """Longest look-back that may be asked for, about ten years."""
-    snapshot_days: int = 14
-    """Life of a snapshot that no kept version cites."""
     source_max_bytes: int = 2 * 1024**3
     """A larger source file is refused before it is read."""
     retrain_at: str = "18:30"
@@ -56,8 +54,12 @@ class TrainingConf:
     """A slot older than this is never caught up, whatever the misfire policy says."""
     wait_seconds: float = 60.0
     """Longest that an API call waits for a run when asked not to return at once."""
-    cores: int = 1
-    """Threads that one fit may use; workers already use one process for each core."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a number that is not positive: none of these means anything then."""
+        for name, value in vars(self).items():
+            if isinstance(value, (int, float)) and not isinstance(value, bool) and value <= 0:
+                raise ValueError(f"{name} = {value} must be greater than 0")
 
 
 def current() -> TrainingConf:

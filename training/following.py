@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from django.db import connection
-from rich.console import Console
+from rich.console import Console, Group
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.text import Text
 
 from registry import terminal
 from training import results, runs, workers
@@ -21,6 +21,8 @@ from training.models import Batch, TrainingRun
 POLL_SECONDS = 0.25
 # A worker that restarts is away for a few seconds; one that is gone for longer will not end this batch.
 UNSERVED_SECONDS = 60.0
+# Below this many columns a reason would be broken into six lines.
+WIDE = 100
 BAD = (TrainingRun.State.FAILED, TrainingRun.State.TIMED_OUT)
 
 
@@ -92,22 +94,21 @@ def quiet(verbosity: int) -> Iterator[None]:
             handler.setLevel(level)
 
 
-def table(title: str, rows: Sequence[results.Row]) -> Table:
-    """Return the table of a batch's runs."""
-    columns = ["entity", "version>", "MAE>", "relative MAE>", "verdict", "reason", "seconds>"]
-    cells = [(row.entity, row.version, *_measured(row), row.verdict, row.reason, _seconds(row)) for row in rows]
-    return terminal.table(f"{title}: {summary(rows)}", columns, cells)
+def outcome(title: str, rows: Sequence[results.Row], *, width: int) -> Group:
+    """Return the table of a batch's runs for a console of this width; a narrow one gets the reasons below the table."""
+    heading, is_wide = f"{title}: {summary(rows)}", width >= WIDE
+    columns = ["entity", "version>", "MAE>", "relative MAE>", "verdict", *(["reason~"] if is_wide else []), "seconds>"]
+    table = terminal.table(heading, columns, [_cells(row, with_reason=is_wide) for row in rows])
+    return Group(table) if is_wide else Group(table, "", *(Text(f"{row.entity}: {row.reason}") for row in rows))
+
+
+def _cells(row: results.Row, *, with_reason: bool) -> list[object]:
+    measured = [terminal.number(row.mae), terminal.number(row.relative_mae, 3)]
+    seconds = None if row.seconds is None else f"{row.seconds:.1f}"
+    return [row.entity, row.version, *measured, row.verdict, *([row.reason] if with_reason else []), seconds]
 
 
 def summary(rows: Sequence[results.Row]) -> str:
     """Return the count of each verdict in words."""
     counts = Counter(row.verdict for row in rows)
     return ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items())) or "no runs"
-
-
-def _measured(row: results.Row) -> tuple[str | None, str | None]:
-    return terminal.number(row.mae), terminal.number(row.relative_mae, 3)
-
-
-def _seconds(row: results.Row) -> str | None:
-    return None if row.seconds is None else f"{row.seconds:.1f}"

@@ -112,7 +112,7 @@ def request(
 
 
 def _models(fleet: Fleet, entities: Sequence[str] | None) -> list[RegisteredModel]:
-    found = RegisteredModel.objects.filter(fleet=fleet).exclude(state=RegisteredModel.State.RETIRED).order_by("id")
+    found = RegisteredModel.objects.select_related("fleet").filter(fleet=fleet).exclude(state=RegisteredModel.State.RETIRED).order_by("id")
     if entities is None:
         return list(found)
     named = list(found.filter(entity_key__in=entities))

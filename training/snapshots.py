@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 ROWS_IN_GROUP = 50_000
 READ_SECONDS = 300.0
 """Longest wait for another worker that reads the same source."""
-LEASE_SECONDS = 30.0
 POLL_SECONDS = 0.2
 
 
@@ -32,7 +31,7 @@ def ensure(batch: Batch) -> Snapshot:
     waited_until = monotonic() + READ_SECONDS
     while (found := _existing(batch)) is None:
         # Whoever holds the lease reads; without Redis two may read, and the compare-and-set picks one.
-        with locks.lease(f"snapshot:{batch.pk}", seconds=LEASE_SECONDS) as lease:
+        with locks.lease(f"snapshot:{batch.pk}", seconds=conf.current().lock_lease_seconds) as lease:
             if lease.held or monotonic() > waited_until:
                 return _existing(batch) or _record(batch, _take(batch))
         sleep(POLL_SECONDS)

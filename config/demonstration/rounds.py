@@ -66,7 +66,7 @@ def told(played: Sequence[Played], *, console: Console) -> None:
     """Print the table of each fleet, and why a batch failed where it did."""
     for each in played:
         title = f"{each.example.name}, data through {each.delivery.through}"
-        console.print(following.table(title, each.rows))
+        console.print(following.outcome(title, each.rows, width=console.width))
         if each.batch.code:
             console.print(f"{each.batch.sentence} {each.batch.next_step}")
         console.print()

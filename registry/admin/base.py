@@ -44,6 +44,7 @@ class ScopedAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold publishes no type
     list_max_show_all = 200
     show_facets = 0  # facets count every filter over the whole table
     change_form_outer_before_template: str | None = "registry/admin/panels.html"
+    change_form_template = "registry/admin/change_form.html"
     change_form_show_cancel_button = True
     compressed_fields = True
     warn_unsaved_form = True

@@ -45,7 +45,7 @@ def champion_card(request: HttpRequest, model: RegisteredModel) -> dict[str, Any
                 if move
                 else display.NOTHING,
             ),
-            ("Fitted on data to", display.instant(champion.fit_end)),
+            ("Fitted on data to", display.stamp(champion.fit_end)),
             (
                 "Challenger",
                 display.joined(display.badge("challenger"), display.link(challenger, f"v{challenger.number} waits"))
@@ -152,9 +152,11 @@ def ledger(request: HttpRequest, model: RegisteredModel) -> dict[str, Any]:
 
 def moved(event: Event) -> Any:
     """Return from which version to which an event went."""
+    if event.from_version is None and event.to_version is not None and event.kind not in history.CHAMPION_KINDS:
+        return f"v{event.to_version.number}"
     before = f"v{event.from_version.number}" if event.from_version else "none"
     after = f"v{event.to_version.number}" if event.to_version else "none"
-    return f"{before} → {after}" if event.from_version or event.to_version else display.NOTHING
+    return display.unbroken(f"{before} → {after}") if event.from_version or event.to_version else display.NOTHING
 
 
 OWN_PANELS = (

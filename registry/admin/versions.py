@@ -27,12 +27,12 @@ def identity(request: HttpRequest, version: ModelVersion) -> dict[str, Any]:
             ("Label", display.code(version.label)),
             ("Id, also that of its run", display.code(version.pk)),
             ("Trainer", version.trainer),
-            ("Data from", display.instant(version.data_start)),
-            ("Scored after fitting to", display.instant(version.train_end)),
+            ("Data from", display.stamp(version.data_start)),
+            ("Scored after fitting to", display.stamp(version.train_end)),
             (
                 "Fitted to",
                 display.joined(
-                    display.instant(version.fit_end), "refitted on all rows" if version.refitted else "not refitted"
+                    display.stamp(version.fit_end), "refitted on all rows" if version.refitted else "not refitted"
                 ),
             ),
             ("Rows", display.number(version.rows)),
@@ -59,7 +59,7 @@ def scores(request: HttpRequest, version: ModelVersion) -> dict[str, Any]:
 
 def _score(name: str, value: float | None, baseline: float | None, reason: str) -> dict[str, Any]:
     change = display.NOTHING
-    if value is not None and baseline:
+    if value is not None and baseline and _has_scale(name):
         change = f"{100 * (value - baseline) / abs(baseline):+.1f} %"
     better = display.NOTHING
     if value is not None and baseline is not None and name in metrics.BUILT_IN:
@@ -67,6 +67,10 @@ def _score(name: str, value: float | None, baseline: float | None, reason: str) 
             "this version" if metrics.is_better(name, value, baseline) else "neither" if value == baseline else "naive"
         )
     return {"name": name, "value": value, "baseline": baseline, "reason": reason, "change": change, "better": better}
+
+
+def _has_scale(name: str) -> bool:
+    return name not in metrics.BUILT_IN or metrics.direction(name) is not metrics.Direction.ZERO
 
 
 def gate_report(request: HttpRequest, version: ModelVersion) -> dict[str, Any]:

@@ -84,7 +84,7 @@ def test_named_entities_alone_are_retrained(tmp_path: Path) -> None:
     answer = commands.run("retrain", "shop", "cake", "--inline", "--json", "--days", 60).json
 
     assert [(run["entity"], run["version"]) for run in answer["runs"]] == [("cake", 2)]
-    assert TrainingRun.objects.order_by("id").last().details.days == 60
+    assert TrainingRun.objects.latest("id").details.days == 60
 
 
 def test_a_failed_run_ends_it_with_status_1_and_its_reason(tmp_path: Path) -> None:

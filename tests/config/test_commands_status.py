@@ -40,7 +40,7 @@ def test_it_shows_fleets_models_and_their_last_runs(tmp_path: Path) -> None:
     assert bread["relative_mae"] == 1.0
     assert (bread["last_run"], new["last_run"], new["champion"]) == ("passed", "run failed", None)
     text = commands.run("status").text
-    for word in ("Fleets", "shop/bread", "v1", "run failed"):
+    for word in ("Fleets", "Models of shop", "v1 seasonal_naive", "run failed"):
         assert word in text
 
 

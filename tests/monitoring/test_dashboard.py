@@ -33,7 +33,6 @@ def attended(http):
     return {item.what: item for item in answer.context["items"]}, answer
 
 
-@pytest.mark.requirement("U01")
 @pytest.mark.usefixtures("running")
 def test_where_all_is_well_the_page_says_so():
     items, answer = attended(admin_pages.client())

@@ -41,6 +41,7 @@ def test_hostile_text_in_every_column_is_shown_as_text():
             assert "<img src=x" not in content, address
 
 
+@pytest.mark.requirement("X04")
 @pytest.mark.parametrize("role", ["viewer", "operator", "approver", "admin"])
 def test_a_row_of_a_foreign_tenant_does_not_exist(role):
     rows = admin_pages.one_of_each(tenant="other", words="foreign words")

@@ -65,7 +65,7 @@ def freshness(version: ModelVersion | None) -> Any:
     if version is None or version.fit_end is None:
         return display.NOTHING
     return display.stacked(
-        display.instant(version.fit_end), f"{display.span(timestamps.utc_now() - version.fit_end)} ago"
+        display.stamp(version.fit_end), f"{display.span(timestamps.utc_now() - version.fit_end)} ago"
     )
 
 
@@ -108,14 +108,13 @@ def fleet_policies(request: HttpRequest, fleet: Fleet) -> dict[str, Any]:
         (
             display.link(policy, policy.name),
             schedule.state(policy),
-            display.code(policy.cron),
-            policy.time_zone,
+            display.stacked(display.code(policy.cron), policy.time_zone),
             schedule.next_due(policy),
         )
         for policy in policies
     ]
     return {
-        "heads": ("Policy", "State", "Cron", "Zone", "Next slot"),
+        "heads": ("Policy", "State", "Cron, zone", "Next slot"),
         "rows": rows,
         "empty": "No policy: nothing retrains by itself.",
     }
@@ -207,7 +206,7 @@ def forecast(request: HttpRequest, model: RegisteredModel) -> dict[str, Any]:
         "rows": rows,
         "note": display.joined(
             f"By v{found.version.number}, knowing data to",
-            display.instant(found.cutoff),
+            display.stamp(found.cutoff),
             f"· published {age} ago",
             "· the band is the forecast's interval" if _band(ends) else "· this trainer gives no interval",
         ),

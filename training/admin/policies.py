@@ -24,6 +24,11 @@ from training.admin.attached import counts
 from training.models import Batch, RetrainingPolicy
 
 PERMISSION = "training.pause_retrainingpolicy"
+MISSED = {
+    "skip": "are skipped",
+    "run_latest": "the newest one is caught up",
+    "run_all": "are caught up, at most {limit}",
+}
 
 
 def timetable(request: HttpRequest, policy: RetrainingPolicy) -> dict[str, Any]:
@@ -59,7 +64,7 @@ def terms(request: HttpRequest, policy: RetrainingPolicy) -> dict[str, Any] | No
             ("Look-back", f"{policy.look_back_days} days" if policy.look_back_days else "the default of the frequency"),
             ("Then", policy.get_action_display()),
             ("Promotes", policy.get_promote_mode_display()),
-            ("Missed slots", policy.get_misfire_display()),
+            ("Missed slots", MISSED[policy.misfire].format(limit=policy.misfire_limit)),
             ("Gate limits", display.shown(policy.gate_limits)),
         ]
     }

@@ -158,7 +158,7 @@ class ForecastAdmin(ByIdMixin, base.ScopedAdmin):
 
     @column(description="knows data to", ordering="cutoff")
     def cutoff_time(self, forecast: Forecast) -> Any:
-        return display.instant(forecast.cutoff)
+        return display.stamp(forecast.cutoff)
 
     @column(description="published", ordering="published_at")
     def published(self, forecast: Forecast) -> Any:

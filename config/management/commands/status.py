@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from config import standing
-from config.standing import Standing
+from config.standing import ModelLine, Standing
 from registry import terminal
 
 MODELS_SHOWN = 50
@@ -42,7 +42,7 @@ class Command(terminal.Command):
             self._show(now)
 
     def _show(self, now: Standing) -> None:
-        for table in (self._fleets(now), self._models(now), self._batches(now), self._workers(now)):
+        for table in (self._fleets(now), *self._models(now), self._batches(now), self._workers(now)):
             if table is not None:
                 self.console.print(table)
                 self.say()
@@ -56,19 +56,17 @@ class Command(terminal.Command):
              "paused" if each.paused else "active")
             for each in now.fleets
         ]  # fmt: skip
-        columns = ["fleet", "kind", "models>", "champions>", "last batch", "its runs", "next slot", "state"]
+        columns = ["fleet", "kind", "models>", "champions>", "last batch", "its runs~", "next slot", "state"]
         return _table("Fleets", columns, rows)
 
-    def _models(self, now: Standing) -> Any:
-        rows = [
-            (f"{each.fleet}/{each.entity}", each.champion and f"v{each.champion}", each.trainer,
-             terminal.number(each.mae), terminal.number(each.relative_mae, 3), each.last_run,
-             terminal.ago(each.last_run_at, now.at), each.state)
-            for each in now.models
-        ]  # fmt: skip
-        columns = ["model", "champion>", "trainer", "MAE>", "relative MAE>", "last run", "when", "state"]
+    def _models(self, now: Standing) -> list[Any]:
+        """Return a table for each fleet; its name stands once, so that long entities find room."""
+        groups: dict[str, list[ModelLine]] = {}
+        for each in now.models:
+            groups.setdefault(each.fleet, []).append(each)
         left_out = f"{now.models_left_out:,} more; see --limit and --fleet" if now.models_left_out else ""
-        return _table("Models", columns, rows, caption=left_out)
+        captions = [""] * (len(groups) - 1) + [left_out]
+        return [_models(*group, caption, now) for group, caption in zip(groups.items(), captions, strict=False)]
 
     def _batches(self, now: Standing) -> Any:
         rows = [
@@ -82,7 +80,19 @@ class Command(terminal.Command):
         rows = [
             (each.name, ", ".join(each.queues), each.slots, terminal.ago(each.seen_at, now.at)) for each in now.workers
         ]
-        return _table("Workers", ["worker", "queues", "slots>", "seen"], rows)
+        return _table("Workers", ["worker", "queues~", "slots>", "seen"], rows)
+
+
+def _models(fleet: str, models: Sequence[ModelLine], caption: str, now: Standing) -> Any:
+    columns = ["entity", "champion~", "MAE>", "relative MAE>", "last run", "when"]
+    rows: list[list[object]] = [
+        [each.entity, f"v{each.champion} {each.trainer}" if each.champion else None, terminal.number(each.mae),
+         terminal.number(each.relative_mae, 3), each.last_run, terminal.ago(each.last_run_at, now.at)]
+        for each in models
+    ]  # fmt: skip
+    if any(each.state != "active" for each in models):
+        columns, rows = [*columns, "state"], [[*row, each.state] for row, each in zip(rows, models, strict=True)]
+    return _table(f"Models of {fleet}", columns, rows, caption=caption)
 
 
 def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "") -> Any:

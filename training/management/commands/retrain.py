@@ -64,7 +64,7 @@ class Command(terminal.Command):
             self.end(terminal.FAILED)
 
     def _show_rehearsal(self, fleet: Fleet, found: Sequence[rehearsal.Rehearsed]) -> None:
-        columns = ["entity", "rows>", "from", "to", "train>", "test>", "windows>", "what would happen"]
+        columns = ["entity", "rows>", "from", "to", "train>", "test>", "windows>", "outcome~"]
         rows = [(e.entity, e.rows, e.start, e.end, e.train_rows, e.test_rows, e.windows, _prospect(e)) for e in found]
         self.console.print(terminal.table(f"{fleet.name}: dry run, nothing was trained or written", columns, rows))
         refused = sum(bool(each.code) for each in found)
@@ -97,7 +97,7 @@ class Command(terminal.Command):
         if options["json"]:
             self.print_json(_told(batch, rows))
         elif ended:
-            self.console.print(following.table(batch.fleet.name, rows))
+            self.console.print(following.outcome(batch.fleet.name, rows, width=self.console.width))
         else:
             self.say("The runs wait for a worker. Follow them: manage.py status, or ask with --wait.")
         if ended:
