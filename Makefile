@@ -53,7 +53,7 @@ bench: $(STAMP) ## Run one benchmark: make bench NAME=fits ARGS="--models 100"
 	if [ -z "$$python" ]; then echo "Perennial needs Python 3.11 to 3.14. Install one and run make again." >&2; exit 1; fi; \
 	"$$python" -m venv .uv || { echo "Python cannot make environments. On Debian and Ubuntu: install python3-venv." >&2; rm -rf .uv; exit 1; }; \
 	"$$python" -c 'import sys; print(sys.executable)' > .uv/python; \
-	.uv/bin/python -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"
+	.uv/bin/python -m pip install -qq --disable-pip-version-check "uv==$(UV_VERSION)"
 
 $(STAMP): pyproject.toml uv.lock | .uv/bin/uv
 	@echo "Setting up .venv" >&2

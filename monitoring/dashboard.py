@@ -6,7 +6,7 @@ from collections import Counter
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, Q
+from django.db.models import Count
 from django.db.models.functions import TruncDate
 from django.http import HttpRequest
 
@@ -23,6 +23,7 @@ from training.models import Chunk, TrainingRun, Worker
 RECENT = timedelta(hours=24)
 OUTCOME_DAYS = 30
 SHOWN = 8
+WORKERS_FOR = timedelta(hours=1)  # a worker that fell silent is shown for so long
 QUEUES = ("control", "interactive", "training", "monitoring")
 NEEDED_QUEUES = ("interactive", "training")
 BEAT_SILENT = timedelta(seconds=60)
@@ -36,7 +37,7 @@ def context(request: HttpRequest, found: dict[str, Any]) -> dict[str, Any]:
         figures=figures(request, now=now),
         troubled=troubled(request, now=now),
         outcomes=outcomes(request, now=now),
-        workers=worker_rows(),
+        workers=worker_rows(now=now),
         queues=queue_rows(),
         last_tick=ticks.last(),
         switched_off=not conf.current().enabled,
@@ -117,21 +118,20 @@ def outcomes(request: HttpRequest, *, now: datetime) -> dict[str, Any]:
     }
 
 
-def worker_rows() -> dict[str, Any]:
+def worker_rows(*, now: datetime) -> dict[str, Any]:
     """Return the workers that are alive or were lately."""
-    newest = Worker.objects.filter(Q(stopped_at=None)).order_by("-seen_at")[:SHOWN]
+    newest = Worker.objects.filter(stopped_at=None, seen_at__gte=now - WORKERS_FOR).order_by("-seen_at")[:SHOWN]
     rows = [
         (
             display.tight(display.link(worker)),
             display.badge(condition(worker)),
             ", ".join(worker.queues),
-            worker.slots,
-            display.instant(worker.seen_at, seconds=True),
+            display.instant(worker.seen_at),
         )
         for worker in newest
     ]
     return {
-        "heads": ("Worker", "State", "Queues", "Slots", "Last seen"),
+        "heads": ("Worker", "State", "Queues", "Last seen"),
         "rows": rows,
         "more": display.listing(Worker),
         "more_text": "All workers",

@@ -8,11 +8,11 @@ from datetime import datetime
 
 from django.db import transaction
 
-from registry import errors, history
-from registry.models import ENTITY_KEY, Fleet, RegisteredModel
+from registry import errors, history, identifiers
+from registry.models import Fleet, RegisteredModel
 
 ENROLLED = "registry.model.enrolled"
-_PATTERN = re.compile(rf"\A{ENTITY_KEY}\Z")
+_PATTERN = re.compile(rf"\A{identifiers.ENTITY_KEY}\Z")
 
 
 class EntityInvalid(errors.Invalid):

@@ -1,8 +1,12 @@
-"""Ids that sort by the time of their making and cannot collide: UUID version 7."""
+"""What names things: the patterns of keys and slugs, and ids that sort by time and cannot collide (UUID version 7)."""
 
 from uuid import UUID
 
 import uuid_utils.compat
+
+# An entity may be a product, a device or a machine of somebody else's naming: wide, but safe in paths, URLs and logs.
+ENTITY_KEY = r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}"
+SLUG = r"[a-z0-9][a-z0-9_-]{0,62}"
 
 
 def uuid7() -> UUID:

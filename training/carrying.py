@@ -11,10 +11,10 @@ from billiard.exceptions import SoftTimeLimitExceeded
 from django.db import DatabaseError, transaction
 
 from registry import enrolment, errors
-from training import chunks, clock, conf, evaluating, heartbeat, policies, retraining, runs, snapshots
+from training import chunks, clock, conf, evaluating, heartbeat, outcomes, policies, retraining, runs, snapshots
 from training.models import Batch, Chunk, TrainingRun
+from training.outcomes import Outcome
 from training.retraining import Work
-from training.runs import Outcome
 
 logger = logging.getLogger(__name__)
 ACTOR = "discovery"
@@ -66,7 +66,7 @@ def _prepare(claim: chunks.Claim, batch: Batch) -> None:
 def _fail_batch(claim: chunks.Claim, batch: Batch, error: errors.PerennialError) -> None:
     with transaction.atomic():
         chunks.lock(claim)
-        runs.fail_open(batch, code=error.code, sentence=error.sentence, next_step=error.next_step, at=clock.now())
+        outcomes.fail_open(batch, code=error.code, sentence=error.sentence, next_step=error.next_step, at=clock.now())
         told = {"code": error.code, "sentence": error.sentence, "next_step": error.next_step}
         Batch.objects.filter(pk=batch.pk).update(halted=True, **told)
     logger.error("a batch could not be prepared", extra={"batch": str(batch.pk), **told})
@@ -146,7 +146,7 @@ def _fail(claim: chunks.Claim, mine: Sequence[TrainingRun], error: errors.Perenn
     )
 
 
-def _close(claim: chunks.Claim, outcomes: Sequence[Outcome]) -> None:
+def _close(claim: chunks.Claim, ended: Sequence[Outcome]) -> None:
     with transaction.atomic():
-        ours = runs.held(claim, [outcome.run_id for outcome in outcomes])
-        runs.close([outcome for outcome in outcomes if outcome.run_id in ours], at=clock.now())
+        ours = outcomes.held(claim, [each.run_id for each in ended])
+        outcomes.close([each for each in ended if each.run_id in ours], at=clock.now())

@@ -8,12 +8,12 @@ from datetime import datetime
 from django.db import transaction
 
 from registry import errors
-from training import cases, clock, dataset, evaluation, forecasting, runs
+from training import cases, clock, dataset, evaluation, forecasting, outcomes
 from training.cases import Case
 from training.models import TrainingRun
+from training.outcomes import Outcome
 from training.policy_terms import RunDetails
 from training.retraining import Work
-from training.runs import Outcome
 from training.trainers.base import Refused
 
 
@@ -22,13 +22,13 @@ def evaluate(work: Work) -> list[Outcome]:
     work.step("reading", 5)
     ready, refused = cases.load(work.runs, work.snapshot, now=clock.now())
     work.step("scoring", 40)
-    outcomes = [*map(_scored, ready), *(_failed(each.run, each.refused) for each in refused)]
+    ended = [*map(_scored, ready), *(_failed(each.run, each.refused) for each in refused)]
     work.step("committing", 95)
     at = clock.now()
     with transaction.atomic():
-        ours = runs.held(work.claim, [run.pk for run in work.runs])
-        kept = [outcome for outcome in outcomes if outcome.run_id in ours]
-        runs.close(kept, at=at)
+        ours = outcomes.held(work.claim, [run.pk for run in work.runs])
+        kept = [outcome for outcome in ended if outcome.run_id in ours]
+        outcomes.close(kept, at=at)
     return kept
 
 

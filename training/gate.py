@@ -182,7 +182,7 @@ def _against(mae: float | None, reference: float | None, limit: float, *, strict
         return "failed", f"MAE {_number(mae)} against 0, which cannot be beaten."
     change = 100.0 * (mae - reference) / reference
     better = mae < reference if strict else change <= limit + ROUNDING
-    must = "must be better" if strict else f"limit {_number(limit)} %"
+    must = "seasonal naive must be strictly better" if strict else f"limit {_number(limit)} %"
     return (
         "passed" if better else "failed",
         f"MAE {_number(mae)} against {_number(reference)}, {change:+.1f} %, {must}.",

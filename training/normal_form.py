@@ -8,11 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from registry import identifiers
 from registry.errors import Invalid
 from training.trainers.base import Grid
 
 RESERVED = ("entity", "time", "y")
-ENTITY_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+ENTITY_KEY = re.compile(identifiers.ENTITY_KEY)
 OFFSET = r"\d{2}:\d{2}.*(?:[Zz]|[+-]\d{2}(?::?\d{2})?)\s*$"
 FEATURE_RULE = {"refuse": "first", "first": "first", "last": "last", "mean": "mean", "sum": "mean"}
 # A stray stamp in another century must not make a fill that exhausts memory; validation refuses such gaps anyway.

@@ -15,12 +15,12 @@ from django.db import transaction
 
 from registry import lifecycle
 from registry.reports import Verdict
-from training import candidates, cases, chunks, clock, judging, packing, publishing, runs
+from training import candidates, cases, chunks, clock, judging, outcomes, packing, publishing
 from training.heartbeat import Pulse
 from training.models import RetrainingPolicy, Snapshot, TrainingRun
+from training.outcomes import Outcome
 from training.packing import Sealed
 from training.policy_terms import RunDetails
-from training.runs import Outcome
 from training.trainers.base import Refused
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ class Work:
     def step(self, phase: str, percent: int) -> None:
         """Show the phase of all runs of the slice. Raises LeaseLost where another worker may have them."""
         self.pulse.check()
-        runs.note_phase(self.claim, [run.pk for run in self.runs], phase=phase, percent=percent)
+        outcomes.note_phase(self.claim, [run.pk for run in self.runs], phase=phase, percent=percent)
 
 
 def retrain(work: Work) -> list[Outcome]:
@@ -55,14 +55,14 @@ def retrain(work: Work) -> list[Outcome]:
     work.step("packing", 80)
     sealed = packing.seal(judged, at=clock.now())
     sound = [each for each in sealed if packing.refusal_of(each) is None]
-    outcomes = [
+    stopped = [
         *(_refused(refusal) for refusal in refused),
         *(_refused(_unfit(case, reason)) for case, reason in unfit),
         *(_refused(_unfit(each.judged.field.case, reason)) for each in sealed if (reason := packing.refusal_of(each))),
     ]
     work.step("committing", 95)
     seconds = (monotonic() - began) / len(work.runs)
-    return _commit(work, sound, outcomes, seconds=seconds)
+    return _commit(work, sound, stopped, seconds=seconds)
 
 
 def _unfit(case: cases.Case, reason: Refused) -> cases.Refusal:
@@ -87,16 +87,16 @@ def _commit(work: Work, sealed: Sequence[Sealed], refused: Sequence[Outcome], *,
     stored = {each.judged.field.case.run.pk: _store(each) for each in sealed}
     at = clock.now()
     with transaction.atomic():
-        ours = runs.held(work.claim, [run.pk for run in work.runs])
+        ours = outcomes.held(work.claim, [run.pk for run in work.runs])
         kept = [each for each in sealed if each.judged.field.case.run.pk in ours]
         registrations = [packing.registration(each, stored[each.judged.field.case.run.pk]) for each in kept]
         lifecycle.register(registrations, actor=ACTOR, cause="retrain", at=at)
         publishing.publish([row for each in kept if (row := packing.forecast(each, at=at))])
-        outcomes = [*_place(kept, at=at), *(outcome for outcome in refused if outcome.run_id in ours)]
-        outcomes = [replace(each, details=replace(each.details, seconds=round(seconds, 3))) for each in outcomes]
-        runs.close(outcomes, at=at)
-    _tell(outcomes)
-    return outcomes
+        ended = [*_place(kept, at=at), *(outcome for outcome in refused if outcome.run_id in ours)]
+        ended = [replace(each, details=replace(each.details, seconds=round(seconds, 3))) for each in ended]
+        outcomes.close(ended, at=at)
+    _tell(ended)
+    return ended
 
 
 def _store(sealed: Sealed) -> lifecycle.Stored:
@@ -183,8 +183,8 @@ def _details(case: cases.Case, sealed: Sealed | None = None) -> RunDetails:
     )
 
 
-def _tell(outcomes: Sequence[Outcome]) -> None:
-    for each in outcomes:
+def _tell(ended: Sequence[Outcome]) -> None:
+    for each in ended:
         level = logging.ERROR if each.state == State.FAILED else logging.INFO
         told = {"run": str(each.run_id), "state": each.state, "verdict": each.verdict, "code": each.code}
         logger.log(level, "run ended: %s", each.sentence, extra=told)

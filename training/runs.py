@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -14,10 +14,9 @@ from django.db.models import Case, CharField, Value, When
 
 from registry import errors
 from registry.models import Fleet, RegisteredModel
-from registry.reports import GateReport
 from training import chunks, policies
-from training.models import Batch, RetrainingPolicy, RunLog, TrainingRun
-from training.policy_terms import Reason, RunDetails
+from training.models import Batch, RetrainingPolicy, TrainingRun
+from training.policy_terms import Reason
 
 State = TrainingRun.State
 INLINE = "inline"
@@ -55,23 +54,6 @@ class RunKept(errors.Conflict):
 
     code = "run_kept"
     next_step = "It goes with its version, by retention."
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """How one run ends: a terminal state, and for anything but success a code, a sentence and a next step."""
-
-    run_id: UUID
-    state: str
-    code: str = ""
-    sentence: str = ""
-    next_step: str = ""
-    verdict: str = ""
-    report: GateReport | None = None
-    version_id: UUID | None = None
-    details: RunDetails = field(default_factory=RunDetails)
-    log: tuple[tuple[str, str], ...] = ()
-    """Lines (level, message) for the run's log."""
 
 
 def request(
@@ -112,7 +94,12 @@ def request(
 
 
 def _models(fleet: Fleet, entities: Sequence[str] | None) -> list[RegisteredModel]:
-    found = RegisteredModel.objects.select_related("fleet").filter(fleet=fleet).exclude(state=RegisteredModel.State.RETIRED).order_by("id")
+    found = (
+        RegisteredModel.objects.select_related("fleet")
+        .filter(fleet=fleet)
+        .exclude(state=RegisteredModel.State.RETIRED)
+        .order_by("id")
+    )
     if entities is None:
         return list(found)
     named = list(found.filter(entity_key__in=entities))
@@ -188,69 +175,6 @@ def _hand_over(reason: Reason, open_runs: Sequence[UUID]) -> None:
         )
 
 
-def held(claim: chunks.Claim, run_ids: Iterable[UUID]) -> set[UUID]:
-    """Lock and return those of the runs that this claim still owns; call it first in the transaction that closes them.
-
-    Raises LeaseLost where the chunk went to somebody else. A run that was cancelled meanwhile is left out: cancel wins.
-    """
-    chunks.lock(claim)
-    owned = TrainingRun.objects.select_for_update(no_key=True).filter(
-        id__in=list(run_ids), state=State.RUNNING, fence=claim.fence, chunk_id=claim.chunk_id
-    )
-    return set(owned.order_by("id").values_list("id", flat=True))
-
-
-def close(outcomes: Sequence[Outcome], *, at: datetime) -> None:
-    """Write terminal states, for runs that `held` has locked in this transaction."""
-    rows = [_closed(outcome, at) for outcome in outcomes]
-    TrainingRun.objects.bulk_update(
-        rows,
-        [
-            "state",
-            "code",
-            "sentence",
-            "next_step",
-            "verdict",
-            "report",
-            "version_id",
-            "details",
-            "phase",
-            "percent",
-            "finished_at",
-        ],
-        batch_size=200,
-    )
-    lines = [
-        RunLog(run_id=each.run_id, at=at, level=level, message=text) for each in outcomes for level, text in each.log
-    ]
-    RunLog.objects.bulk_create(lines, batch_size=1000)
-
-
-def _closed(outcome: Outcome, at: datetime) -> TrainingRun:
-    return TrainingRun(
-        id=outcome.run_id,
-        state=outcome.state,
-        code=outcome.code,
-        sentence=outcome.sentence,
-        next_step=outcome.next_step,
-        verdict=outcome.verdict,
-        report=outcome.report,
-        version_id=outcome.version_id,
-        details=outcome.details,
-        phase="",
-        percent=100,
-        finished_at=at,
-    )
-
-
-def note_phase(claim: chunks.Claim, run_ids: Iterable[UUID], *, phase: str, percent: int) -> None:
-    """Show how far the runs of a claim are."""
-    owned = TrainingRun.objects.filter(
-        id__in=list(run_ids), state=State.RUNNING, fence=claim.fence, chunk_id=claim.chunk_id
-    )
-    owned.update(phase=phase, percent=percent)
-
-
 def cancel(*, run_id: UUID, actor: str, at: datetime) -> TrainingRun:
     """End an open run as cancelled: from now on no worker can close or promote it. Raises RunUnknown, RunEnded."""
     sentence = Case(
@@ -283,12 +207,6 @@ def delete(*, run_id: UUID) -> None:
     if run.version_id is not None:
         raise RunKept(f"Run {run_id} made or scored version {run.version_id}.")
     run.delete()
-
-
-def fail_open(batch: Batch, *, code: str, sentence: str, next_step: str, at: datetime) -> None:
-    """End every open run of a batch that cannot go on, each with the reason."""
-    open_runs = TrainingRun.objects.filter(batch=batch, state__in=TrainingRun.OPEN)
-    open_runs.update(state=State.FAILED, code=code, sentence=sentence, next_step=next_step, finished_at=at, percent=100)
 
 
 @dataclass(frozen=True, kw_only=True)

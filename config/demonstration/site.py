@@ -69,13 +69,14 @@ def _start(folder: state.State, port: int | None) -> subprocess.Popen[bytes]:
 
 
 def _port(wanted: int | None) -> int:
-    """Return the port that was asked for, else the usual one, or any where that is taken."""
-    if wanted is not None:
-        return wanted
+    """Return the port that was asked for, else the usual one, or any where that is taken. Raises LocalError."""
     try:
-        return processes.free_port(DEFAULT_PORT)
-    except OSError:
-        return 0
+        return processes.free_port(DEFAULT_PORT if wanted is None else wanted)
+    except OSError as taken:
+        if wanted is None:
+            return 0
+        sentence = f"Port {wanted} is taken by another program."
+        raise errors.LocalError("port_taken", sentence, "Choose another with --port, or 0 for any free.") from taken
 
 
 def _environment(folder: state.State) -> Mapping[str, str]:

@@ -10,8 +10,8 @@ from django.db.models import Model, Q, QuerySet
 from rest_framework import serializers
 from rest_framework.request import Request
 
-from registry import errors, permissions
-from registry.models import ENTITY_KEY, SLUG, Fleet, ModelVersion, RegisteredModel
+from registry import errors, identifiers, permissions
+from registry.models import Fleet, ModelVersion, RegisteredModel
 from registry.rest_base import parsing
 
 Row = TypeVar("Row", bound=Model)
@@ -101,7 +101,7 @@ def fleet(request: Request, name: str, *, tenant: str | None = None) -> Fleet:
 def registered_model(request: Request, fleet_name: str, entity: str) -> RegisteredModel:
     """Return the model of an entity, with fleet and pointers. Raises what `fleet` raises, and ModelUnknown."""
     owner = fleet(request, fleet_name)
-    key = _matching(ENTITY_KEY, entity, "entity")
+    key = _matching(identifiers.ENTITY_KEY, entity, "entity")
     rows = RegisteredModel.objects.select_related("fleet", "champion", "challenger", "anchor")
     found = rows.filter(fleet=owner, entity_key=key).first()
     if found is None:
@@ -164,7 +164,7 @@ def identifier(text: str) -> UUID:
 
 def slug(text: str, what: str) -> str:
     """Return the name of a fleet, tenant, policy or source. Raises Malformed."""
-    return _matching(SLUG, text, what)
+    return _matching(identifiers.SLUG, text, what)
 
 
 def _matching(pattern: str, text: str, what: str) -> str:

@@ -60,8 +60,12 @@ class Tab:
         self.hosts: set[str] = set()
         page.on("pageerror", lambda error: self.faults.append(str(error)))
         page.on("console", lambda message: self.faults.append(message.text) if message.type == "error" else None)
-        page.on("dialog", lambda dialog: (self.faults.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        page.on("dialog", self._refuse)
         page.on("request", lambda request: self.hosts.add(request.url.split("/")[2]) if "//" in request.url else None)
+
+    def _refuse(self, dialog: Any) -> None:
+        self.faults.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
 
     def open(self, address: str) -> Any:
         """Load a page of the admin and return the browser's page."""

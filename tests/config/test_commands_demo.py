@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,7 @@ import pytest
 
 from config.demonstration import examples
 from config.demonstration.examples import EXAMPLES
+from tests.config import commands
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -45,6 +47,18 @@ def test_the_bakery_has_at_least_twelve_daily_series() -> None:
     assert frame.groupby("series_id")["ds"].diff().dropna().eq(pd.Timedelta(days=1)).all()
 
 
+def test_a_port_that_is_taken_is_told_before_anything_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERENNIAL_STATE_DIR", str(tmp_path))
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        said = commands.run("demo", "--once", "--port", port)
+
+    assert said.status == 1
+    assert f"Port {port} is taken by another program. Choose another with --port" in said.text
+
+
 @pytest.mark.timeout(300)
 def test_the_whole_demo_runs_on_its_own_servers_and_ends_clean() -> None:
     # A short path: sockets below it have no room for a long one.
@@ -68,4 +82,4 @@ def test_the_whole_demo_runs_on_its_own_servers_and_ends_clean() -> None:
     assert len(re.findall(r"^store0\d_\w+ ", done.stdout, re.MULTILINE)) == 24
     assert len(re.findall(r"^R1[05] ", done.stdout, re.MULTILINE)) == 4
     assert re.search(r"^store0\d_\w+ +2 .* refused +MAE .* of seasonal naive", done.stdout, re.MULTILINE)
-    assert re.search(r"http://127.0.0.1:\d+/admin/ +user admin, password \S{16} ", done.stdout)
+    assert re.search(r"http://127.0.0.1:\d+/admin/\s+user admin, password \S{16} ", done.stdout)

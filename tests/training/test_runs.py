@@ -12,9 +12,9 @@ from django.db.models.functions import Now
 
 from tests import factories
 from tests.training.daily import REASON, Daily, daily
-from training import chunks, clock, runs, stalled
+from training import chunks, clock, outcomes, runs, stalled
 from training.models import Batch, Chunk, TrainingRun
-from training.runs import Outcome
+from training.outcomes import Outcome
 
 State = TrainingRun.State
 
@@ -173,8 +173,8 @@ def test_a_message_that_nobody_claims_is_published_again(known: Daily) -> None:
 def test_a_lost_chunk_comes_back_as_two_halves_and_its_committed_runs_stay(known: Daily) -> None:
     claim = _one_chunk(known)
     a, b, c = chunks.runs_of(claim)
-    assert runs.held(claim, [a.pk]) == {a.pk}
-    runs.close([ended(a)], at=clock.now())
+    assert outcomes.held(claim, [a.pk]) == {a.pk}
+    outcomes.close([ended(a)], at=clock.now())
     expire(claim)
     stalled.sweep()
     assert states(a.batch) == {"a": State.SUCCEEDED, "b": State.QUEUED, "c": State.QUEUED}
@@ -220,10 +220,10 @@ def test_a_worker_that_wakes_up_late_can_neither_beat_nor_close_nor_end(known: D
     now = claimed(batch)
     assert not chunks.beat(late)
     with pytest.raises(chunks.LeaseLost):
-        runs.held(late, [run.pk])
+        outcomes.held(late, [run.pk])
     with pytest.raises(chunks.LeaseLost):
         chunks.done(late)
-    assert runs.held(now, [run.pk]) == {run.pk}
+    assert outcomes.held(now, [run.pk]) == {run.pk}
 
 
 def test_a_fence_of_a_lost_chunk_never_matches_again(known: Daily) -> None:
@@ -243,7 +243,7 @@ def test_cancel_wins_whenever_it_comes(known: Daily, moment: str) -> None:
         chunks.take(limit=1)
     runs.cancel(run_id=run.pk, actor="eve", at=clock.now())
     if claim:
-        assert runs.held(claim, [run.pk]) == set()
+        assert outcomes.held(claim, [run.pk]) == set()
     run.refresh_from_db()
     batch.refresh_from_db()
     assert (run.state, run.code, batch.state) == (State.CANCELLED, "cancelled", Batch.State.DONE)
@@ -281,8 +281,8 @@ def test_only_the_record_of_an_ended_run_can_be_deleted(known: Daily) -> None:
 def test_the_progress_of_a_batch_is_counted_from_its_rows(known: Daily) -> None:
     claim = _one_chunk(known)
     first, *_ = chunks.runs_of(claim)
-    runs.held(claim, [first.pk])
-    runs.close([ended(first)], at=clock.now())
+    outcomes.held(claim, [first.pk])
+    outcomes.close([ended(first)], at=clock.now())
     chunks.refresh(first.batch_id)
     found = runs.progress(Batch.objects.get(pk=first.batch_id))
     assert (found.expected, found.percent, found.state) == (3, 33, Batch.State.OPEN)

@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from django.contrib.auth import get_user_model
+from rich.padding import Padding
 
 from config.demonstration import rounds, site
 from config.demonstration.rounds import Played
@@ -35,13 +36,15 @@ class Command(terminal.Command):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Ends 1 where a run failed. Ctrl-C and SIGTERM stop everything that this started."""
-        signal.signal(signal.SIGTERM, _interrupt)
+        before = signal.signal(signal.SIGTERM, _interrupt)
         try:
             self._play(options)
         except errors.LocalError as refusal:
             raise terminal.Failed(str(refusal)) from refusal
         except KeyboardInterrupt:
             self.say("Stopped.")
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
     def _play(self, options: dict[str, Any]) -> None:
         self.say("Starting database, broker, web, beat and workers ...")
@@ -73,27 +76,30 @@ class Command(terminal.Command):
         rows = [row for each in played for row in each.rows]
         counts = Counter(row.verdict for row in rows)
         self.say("What happened")
-        self.say(f"  {len(rows)} runs: {', '.join(f'{count} {word}' for word, count in sorted(counts.items()))}.")
-        self.say(
-            f"  {ModelVersion.objects.count()} versions are registered, also those that the gate did not let through."
-        )
+        self._indented(f"{len(rows)} runs: {', '.join(f'{count} {word}' for word, count in sorted(counts.items()))}.")
+        stored = ModelVersion.objects.count()
+        self._indented(f"{stored} versions are registered by now, also those that the gate did not let through.")
         for row in [row for row in rows if row.verdict in ("refused", "held")][:3]:
-            self.say(f"  {row.entity} v{row.version} ({row.trainer}) was {row.verdict}: {row.reason}")
+            self._indented(f"{row.entity} v{row.version} ({row.trainer}) was {row.verdict}: {row.reason}")
         self.say()
 
     def _point(self, running: site.Running, password: str | None) -> None:
         self.say("Where to look")
-        self.say(f"  {running.address}   user {ADMIN}, {_told(password)}")
-        self.say("  manage.py status   fleets, models, workers; manage.py retrain bakery --wait   once more")
+        self._indented(running.address)
+        self._indented(f"user {ADMIN}, {_told(password)}")
+        self._indented("manage.py status")
 
     def _stay(self, running: site.Running) -> None:
         if running.joined:
-            self.say("The installation ran before and goes on running.")
+            self._indented("The installation ran before and goes on running.")
             return
-        self.say("  The web page stays up until Ctrl-C.")
+        self._indented("The web page stays up until Ctrl-C.")
         while running.is_alive():
             time.sleep(0.5)
         raise terminal.Failed(f"The processes ended. Read {state.locate().log_file('up')}.")
+
+    def _indented(self, text: str) -> None:
+        self.console.print(Padding(text, (0, 0, 0, 2)))
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:

@@ -1,0 +1,113 @@
+"""Fleets and the models in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
+from django.core.validators import MinValueValidator, RegexValidator
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from registry import identifiers
+from registry.fields import TypedJSONField
+
+slug_validator = RegexValidator(
+    rf"\A{identifiers.SLUG}\Z", "Small letters, digits, - and _, at most 63, beginning with a letter or digit."
+)
+entity_validator = RegexValidator(
+    rf"\A{identifiers.ENTITY_KEY}\Z", "Letters, digits and . _ : -, at most 128, beginning with a letter or digit."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retention:
+    """What a fleet keeps; None means the installation's default."""
+
+    keep: int | None = None
+    younger_than_days: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricSettings:
+    """How a fleet reads its metrics."""
+
+    primary: str = "mae"
+    zero_below: float = 0.0
+    """Actuals of at most this size are left out of MAPE, in the fleet's unit."""
+
+
+class Fleet(models.Model):
+    """Models that are managed alike."""
+
+    class Kind(models.TextChoices):
+        FORECAST = "forecast"
+        REGRESSION = "regression"
+
+    tenant = models.CharField(max_length=63, validators=[slug_validator])
+    name = models.CharField(max_length=63, validators=[slug_validator])
+    kind = models.CharField(max_length=16, choices=Kind)
+    frequency = models.CharField(max_length=16, help_text="pandas offset alias, such as D, h or 15min")
+    horizon = models.PositiveIntegerField(default=1, help_text="steps ahead", validators=[MinValueValidator(1)])
+    season_length = models.PositiveIntegerField(default=1, help_text="steps", validators=[MinValueValidator(1)])
+    time_zone = models.CharField(
+        max_length=64, default="UTC", help_text="IANA name; local wall time of finer than daily series"
+    )
+    unit = models.CharField(max_length=32, blank=True)
+    tags = ArrayField(models.CharField(max_length=64), default=list, blank=True)
+    paused = models.BooleanField(default=False)
+    retention = TypedJSONField(Retention, default=Retention)
+    metric_settings = TypedJSONField(MetricSettings, default=MetricSettings)
+    managed_by = models.CharField(max_length=64, blank=True, help_text="digest of the fleet file that made it")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "name"], name="fleet_name_is_unique_in_tenant"),
+            models.CheckConstraint(condition=Q(kind__in=["forecast", "regression"]), name="fleet_kind_is_known"),
+            models.CheckConstraint(condition=Q(horizon__gte=1, season_length__gte=1), name="fleet_steps_are_positive"),
+        ]
+        indexes = [GinIndex(fields=["tags"], name="fleet_tags")]
+        ordering = ["tenant", "name"]
+
+    def __str__(self) -> str:
+        return f"{self.tenant}/{self.name}"
+
+
+class RegisteredModel(models.Model):
+    """One entity of one fleet; its pointers move only through `registry.lifecycle`."""
+
+    class State(models.TextChoices):
+        ACTIVE = "active"
+        PAUSED = "paused"
+        RETIRED = "retired"
+
+    fleet = models.ForeignKey(Fleet, on_delete=models.PROTECT, related_name="registered_models")
+    entity_key = models.CharField(max_length=128, validators=[entity_validator])
+    state = models.CharField(max_length=16, choices=State, default=State.ACTIVE)
+    champion = models.ForeignKey("ModelVersion", on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    challenger = models.ForeignKey("ModelVersion", on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    anchor = models.ForeignKey("ModelVersion", on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    last_number = models.PositiveIntegerField(default=0, editable=False)
+    last_version_at = models.DateTimeField(null=True, blank=True, editable=False)
+    fence = models.BigIntegerField(default=0, editable=False, help_text="grows with every pointer move")
+    ledger_hash = models.CharField(max_length=64, blank=True, editable=False)
+    ledger_count = models.PositiveIntegerField(default=0, editable=False)
+    tags = ArrayField(models.CharField(max_length=64), default=list, blank=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["fleet", "entity_key"], name="entity_is_unique_in_fleet"),
+            models.CheckConstraint(
+                condition=Q(state__in=["active", "paused", "retired"]), name="registered_model_state_is_known"
+            ),
+        ]
+        indexes = [GinIndex(fields=["tags"], name="registered_model_tags")]
+        ordering = ["fleet", "entity_key"]
+        permissions = [("rollback_registeredmodel", "Can roll a registered model back")]
+
+    def __str__(self) -> str:
+        return f"{self.fleet.name}/{self.entity_key}"

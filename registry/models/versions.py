@@ -1,0 +1,93 @@
+"""Trained results, and reasons to keep them."""
+
+from __future__ import annotations
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from registry import identifiers
+from registry.fields import TypedJSONField
+from registry.models.fleets import RegisteredModel
+from registry.reports import Scorecard
+
+
+class ModelVersion(models.Model):
+    """One trained result, immutable but for its state; its id is that of the run that made it."""
+
+    class State(models.TextChoices):
+        PENDING = "pending"
+        READY = "ready"
+        QUARANTINED = "quarantined"
+        ARCHIVED = "archived"
+        DELETED = "deleted"
+
+    id = models.UUIDField(primary_key=True, default=identifiers.uuid7, editable=False)
+    registered_model = models.ForeignKey(RegisteredModel, on_delete=models.PROTECT, related_name="versions")
+    number = models.PositiveIntegerField()
+    label = models.CharField(max_length=40)
+    state = models.CharField(max_length=16, choices=State, default=State.READY)
+    trainer = models.CharField(max_length=64)
+    params = models.JSONField(default=dict, blank=True)
+    scorecard = TypedJSONField(Scorecard, default=Scorecard)
+    data_start = models.DateTimeField(null=True, blank=True)
+    train_end = models.DateTimeField(
+        null=True, blank=True, help_text="last stamp that the scored forecaster was fitted on"
+    )
+    fit_end = models.DateTimeField(
+        null=True, blank=True, help_text="last stamp that the stored forecaster was fitted on"
+    )
+    rows = models.PositiveIntegerField(default=0)
+    features = ArrayField(models.CharField(max_length=128), default=list, blank=True)
+    snapshot_digest = models.CharField(max_length=64, blank=True)
+    seed = models.BigIntegerField(default=0)
+    library_versions = models.JSONField(default=dict, blank=True)
+    refitted = models.BooleanField(default=False)
+    artifact_digest = models.CharField(max_length=64, help_text="SHA-256 of the stored bytes")
+    artifact_size = models.PositiveBigIntegerField(help_text="bytes")
+    artifact_format = models.CharField(max_length=32)
+    artifact_key_id = models.CharField(max_length=64)
+    artifact_signature = models.CharField(max_length=64, help_text="HMAC-SHA-256")
+    artifact_container = models.CharField(
+        max_length=64, blank=True, help_text="digest of the object that holds it; empty: its own"
+    )
+    artifact_offset = models.PositiveBigIntegerField(default=0, help_text="bytes from the start of the container")
+    note = models.TextField(blank=True)
+    tags = ArrayField(models.CharField(max_length=64), default=list, blank=True)
+    extra = models.JSONField(default=dict, blank=True)
+    created_at = models.DateTimeField(help_text="when it was registered; never earlier than the version before it")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["registered_model", "number"], name="number_is_unique_in_registered_model"),
+            models.UniqueConstraint(fields=["registered_model", "label"], name="label_is_unique_in_registered_model"),
+            models.CheckConstraint(
+                condition=Q(state__in=["pending", "ready", "quarantined", "archived", "deleted"]),
+                name="version_state_is_known",
+            ),
+        ]
+        indexes = [models.Index(fields=["artifact_digest"], name="version_artifact_digest")]
+        ordering = ["registered_model", "-number"]
+        permissions = [("promote_modelversion", "Can promote a model version")]
+
+    def __str__(self) -> str:
+        return f"{self.registered_model} v{self.number}"
+
+
+class Hold(models.Model):
+    """A reason to keep a version; retention looks at nothing else."""
+
+    class PlacedBy(models.TextChoices):
+        USER = "user"
+        AB_TEST = "ab-test"
+        AUDIT = "audit"
+
+    version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="holds")
+    placed_by = models.CharField(max_length=16, choices=PlacedBy)
+    reason = models.CharField(max_length=500)
+    until = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    def __str__(self) -> str:
+        return f"{self.placed_by}: {self.reason}"
