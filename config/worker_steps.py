@@ -62,6 +62,10 @@ class Presence(bootsteps.StartStopStep):
         if self._thread is not None:
             self._thread.join(timeout=10)
 
+    def terminate(self, worker: Any) -> None:
+        """Sign off at a soft shutdown too, which ends steps by this name."""
+        self.stop(worker)
+
     def _report(self) -> None:
         from django.db import Error, connection
 

@@ -11,7 +11,8 @@ from django.db import models
 from pydantic import AfterValidator
 
 from registry import errors, metrics, sections
-from registry.models import SLUG, Fleet, MetricSettings, ModelVersion, Retention
+from registry.identifiers import SLUG
+from registry.models import Fleet, MetricSettings, ModelVersion, Retention
 
 Action = Literal["created", "updated", "adopted", "disabled", "deleted"]
 

@@ -58,7 +58,7 @@ def _case(run: TrainingRun, snapshot: Snapshot, frame: pd.DataFrame, grid: Grid,
     if policy is None:
         return _refuse(run, Refused(code="policy_missing", sentence="Its policy was deleted.", next_step="Ask again."))
     days = snapshots.days_of(run.batch, policy, grid)
-    series = _series(run, dataset.look_back(frame, days=days), grid)
+    series = _series(run, dataset.look_back(frame, days=days, newest=snapshot.window_end), grid)
     if series is None:
         return _refuse(run, _no_data(run, snapshot), days=days)
     found = examine(series, expectations=policy.expectations, grid=grid, now=now)

@@ -74,11 +74,15 @@ def _series(key: str, rows: pd.DataFrame, names: tuple[str, ...], grid: Grid) ->
     )
 
 
-def look_back(frame: pd.DataFrame, days: float) -> pd.DataFrame:
-    """Return the rows of the last `days` days up to the newest stamp of the whole normal form."""
+def look_back(frame: pd.DataFrame, days: float, *, newest: datetime | None = None) -> pd.DataFrame:
+    """Return the rows of the last `days` days up to the newest stamp of the whole normal form.
+
+    `newest` is that stamp where `frame` holds only some of its entities, so that all are cut at the same instant.
+    """
     if frame.empty:
         return frame
-    recent: pd.DataFrame = frame.loc[frame["time"] > frame["time"].max() - pd.Timedelta(days=days)]
+    end = frame["time"].max() if newest is None else pd.Timestamp(newest).tz_convert("UTC").tz_localize(None)
+    recent: pd.DataFrame = frame.loc[frame["time"] > end - pd.Timedelta(days=days)]
     return recent.reset_index(drop=True)
 
 

@@ -29,7 +29,6 @@ class GateLimits:
     """Absolute bound on the MAE, in the fleet's unit; None: none."""
     minimum_points: int = 30
     """Fewer scored points warn, and no significance is claimed."""
-    promote_mode: str = "automatic"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -230,11 +230,9 @@ def _policy_problems(policy: PolicySection, at: str) -> list[Problem]:
     ]
     if policy.selector.tags and policy.selector.entity_pattern:
         found.append(sections.problem(f"{at}.selector", "tags and entity_pattern", "one of the two"))
-    limits = policy.gate_limits
-    if limits.promote_mode != GateLimits().promote_mode:
-        found.append(
-            sections.problem(f"{at}.gate_limits.promote_mode", limits.promote_mode, f"set it as {at}.promote_mode")
-        )
+    names = [choice.name for choice in policy.trainers]
+    if len(set(names)) < len(names):
+        found.append(sections.problem(f"{at}.trainers", names, "each trainer once"))
     return found
 
 

@@ -24,12 +24,15 @@ CODE = re.compile(r"[a-z]+(_[a-z]+)*")
 
 def declared_tasks() -> list[str]:
     """The names given to shared_task, each as often as it is given: Celery itself keeps the last one silently."""
-    found: list[str] = []
-    for path in source.modules():
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "shared_task":
-                found += [keyword.value.value for keyword in node.keywords if isinstance(keyword.value, ast.Constant)]
-    return [str(name) for name in found if isinstance(name, str)]
+    calls = [
+        node
+        for path in source.modules()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "shared_task"
+    ]
+    return [
+        str(ast.literal_eval(keyword.value)) for call in calls for keyword in call.keywords if keyword.arg == "name"
+    ]
 
 
 @cache
