@@ -12,11 +12,11 @@ import pytest
 from registry import history, store
 from registry.models import Event, ModelVersion, RegisteredModel
 from registry.reports import GateReport
+from tests import factories
 from tests.training.daily import FIRST, Daily, daily, write
-from tests.training.settings_of import training
 from training import carrying, chunks, publishing, retraining, runs
 from training.models import Batch, Chunk, Forecast, Snapshot, TrainingRun
-from training.policy_terms import Expectations, TrainerChoice
+from training.policy_terms import Expectations, Selector, TrainerChoice
 
 State = TrainingRun.State
 pytestmark = pytest.mark.django_db
@@ -369,12 +369,17 @@ def test_a_request_by_the_runs_door_is_one_batch_with_one_snapshot(tmp_path: Pat
     assert runs.progress(batch).percent == 100
 
 
-def test_the_look_back_of_every_entity_ends_at_the_newest_stamp_of_the_source(tmp_path: Path, settings: Any) -> None:
-    """An entity that stopped early is not read further back than its neighbours, however the runs are sliced."""
-    training(settings, chunk_runs=1)
+def test_the_look_back_of_every_entity_ends_at_the_newest_stamp_of_the_source(tmp_path: Path) -> None:
+    """An entity that stopped early is not read further back than its policy says, also when it is read alone."""
     fleet = daily(tmp_path, entities=("a",), days=120)
     early = tmp_path / "early.csv"
     write(early, entities=("z",), days=100)
     fleet.path.write_text(fleet.path.read_text() + "\n".join(early.read_text().splitlines()[1:]) + "\n")
-    batch = fleet.retrain(look_back_days=60)
-    assert (run_of(batch).details.rows, run_of(batch, "z").details.rows) == (60, 40)
+    factories.policy(
+        fleet=fleet.fleet,
+        source=fleet.policy.source,
+        selector=Selector(all=False, entity_pattern="z*"),
+        look_back_days=60,
+    )
+    batch = fleet.retrain()
+    assert (run_of(batch).details.rows, run_of(batch, "z").details.rows) == (120, 40)
