@@ -12,7 +12,11 @@ from django.apps import apps
 from django.db import connection
 from pytest_django import Settings
 
-ROLE_MIGRATIONS = ("registry.migrations.0004_roles", "training.migrations.0003_roles")
+ROLE_MIGRATIONS = (
+    "registry.migrations.0004_roles",
+    "registry.migrations.0005_pause_fleet",
+    "training.migrations.0003_roles",
+)
 
 
 @pytest.fixture(autouse=True)

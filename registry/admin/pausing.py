@@ -11,7 +11,7 @@ from registry import display, switches
 from registry.admin.extensions import Action, Done, Order
 from registry.models import Fleet, RegisteredModel
 
-PERMISSION = "training.pause_retrainingpolicy"  # the operator's right to pause; its name is older than these switches
+PERMISSION = "registry.pause_fleet"
 
 
 def named(rows: Sequence[Any], *, most: int = 5) -> str:

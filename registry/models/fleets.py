@@ -71,6 +71,7 @@ class Fleet(models.Model):
         ]
         indexes = [GinIndex(fields=["tags"], name="fleet_tags")]
         ordering = ["tenant", "name"]
+        permissions = [("pause_fleet", "Can pause a fleet and its models")]
 
     def __str__(self) -> str:
         return f"{self.tenant}/{self.name}"

@@ -74,6 +74,17 @@ def test_every_decision_has_its_number_and_its_four_parts() -> None:
         assert len(text.splitlines()) <= 60, f"{page.name} is longer than a page"
 
 
+@pytest.mark.requirement("C07", "B09")
+@pytest.mark.parametrize(
+    "section",
+    ["First start", "Processes", "Backup", "Rolling restart, upgrade, back out", "Logs", "Probes", "Checklist"],
+)
+def test_the_guide_to_deployment_has_the_section(section: str) -> None:
+    text = (source.ROOT / "docs" / "deployment.md").read_text()
+    body = text.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+    assert len(body.split()) > 30
+
+
 def test_the_first_page_shows_every_picture() -> None:
     shown = set(re.findall(r"docs/images/([a-z-]+\.png)", (source.ROOT / "README.md").read_text()))
     assert shown == {path.name for path in (source.ROOT / "docs" / "images").glob("*.png")}

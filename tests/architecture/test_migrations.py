@@ -20,7 +20,6 @@ def migrations() -> list[Path]:
     return sorted(found)
 
 
-@pytest.mark.requirement("B07")
 @pytest.mark.django_db
 def test_no_migration_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
     try:

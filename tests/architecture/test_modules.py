@@ -88,7 +88,6 @@ def test_nothing_forbidden_is_imported() -> None:
     assert found == {}
 
 
-@pytest.mark.requirement("T11")
 def test_the_dispatcher_alone_enqueues() -> None:
     found = [source.name(path) for path in source.modules() if enqueues(path.read_text())]
     assert found == [DISPATCHER], "write a row; the dispatcher turns rows into messages"

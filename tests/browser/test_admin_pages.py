@@ -7,6 +7,7 @@ import pytest
 from registry import ticks, timestamps
 from tests import admin_pages, factories
 from tests.admin_pages import listing, page
+from tests.browser.chromium import Tab
 from training.models import TrainingRun
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("roles")]
@@ -14,7 +15,7 @@ HOSTILE = "<script>window.stolen=1</script>\"'><img src=x onerror=window.stolen=
 
 
 @pytest.mark.requirement("U02")
-def test_every_page_draws_without_a_fault_and_asks_no_other_host(tab):
+def test_every_page_draws_without_a_fault_and_asks_no_other_host(tab: Tab) -> None:
     rows = admin_pages.one_of_each()
     for name in ("fleet", "model", "version", "run", "batch", "policy", "event"):
         drawn = tab.open(page(rows[name]))
@@ -25,7 +26,7 @@ def test_every_page_draws_without_a_fault_and_asks_no_other_host(tab):
     assert tab.hosts == {tab.base.split("/")[2]}
 
 
-def test_hostile_text_runs_nowhere(tab):
+def test_hostile_text_runs_nowhere(tab: Tab) -> None:
     rows = admin_pages.one_of_each(words=HOSTILE)
     for row in rows.values():
         for address in (page(row), listing(type(row))):
@@ -36,7 +37,7 @@ def test_hostile_text_runs_nowhere(tab):
     assert tab.faults == []
 
 
-def test_the_charts_draw_in_light_and_in_dark(tab):
+def test_the_charts_draw_in_light_and_in_dark(tab: Tab) -> None:
     rows = admin_pages.one_of_each()
     for scheme in ("light", "dark"):
         tab.page.emulate_media(color_scheme=scheme)
@@ -44,6 +45,7 @@ def test_the_charts_draw_in_light_and_in_dark(tab):
         assert drawn.locator("svg[role=img]").count() == 2
         for chart in drawn.locator("svg[role=img]").all():
             box = chart.bounding_box()
+            assert box is not None
             assert box["width"] > 300, scheme
             assert box["height"] > 100, scheme
         line = drawn.evaluate("getComputedStyle(document.querySelector('.pn-axis text')).fill")
@@ -52,7 +54,7 @@ def test_the_charts_draw_in_light_and_in_dark(tab):
 
 
 @pytest.mark.requirement("U04")
-def test_retrain_now_is_asked_for_confirmed_and_then_followed_until_it_rests(tab):
+def test_retrain_now_is_asked_for_confirmed_and_then_followed_until_it_rests(tab: Tab) -> None:
     fleet = factories.fleet()
     factories.policy(fleet=fleet)
     model = factories.registered_model(fleet=fleet)
@@ -76,9 +78,9 @@ def test_retrain_now_is_asked_for_confirmed_and_then_followed_until_it_rests(tab
     assert tab.faults == []
 
 
-def test_an_instant_is_utc_with_its_age_and_the_viewers_time_in_the_tooltip(tab):
+def test_an_instant_is_utc_with_its_age_and_the_viewers_time_in_the_tooltip(tab: Tab) -> None:
     ticks.record("dispatch", at=timestamps.utc_now())
     drawn = tab.open("/admin/")
     instant = drawn.locator("time.pn-time").last
     assert instant.inner_text().endswith("UTC")
-    assert "your time" in instant.get_attribute("title")
+    assert "your time" in (instant.get_attribute("title") or "")

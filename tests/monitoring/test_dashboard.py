@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from monitoring import attention
+from monitoring.attention import Item
 from registry import lifecycle, ticks, timestamps
 from registry.models import ModelVersion
 from tests import admin_pages, factories
@@ -19,7 +22,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("roles")]
 
 
 @pytest.fixture
-def running(db):
+def running(db: None) -> None:
     """Beat and workers, as they report themselves."""
     now = timestamps.utc_now()
     ticks.record("dispatch", at=now)
@@ -28,19 +31,19 @@ def running(db):
     )
 
 
-def attended(http):
-    answer = http.get("/admin/")
+def attended(http: Client) -> tuple[dict[str, Item], Any]:
+    answer: Any = http.get("/admin/")
     return {item.what: item for item in answer.context["items"]}, answer
 
 
 @pytest.mark.usefixtures("running")
-def test_where_all_is_well_the_page_says_so():
+def test_where_all_is_well_the_page_says_so() -> None:
     items, answer = attended(admin_pages.client())
     assert items == {}
     assert "Nothing. Beat ticks, workers live, no policy is late" in text(answer)
 
 
-def test_a_silent_beat_and_absent_workers_come_first():
+def test_a_silent_beat_and_absent_workers_come_first() -> None:
     factories.run(registered_model=factories.registered_model(), requested_at=timestamps.utc_now(), state="failed")
     items, _ = attended(admin_pages.client())
     assert [item.urgency for item in items.values()] == sorted(
@@ -52,7 +55,7 @@ def test_a_silent_beat_and_absent_workers_come_first():
 
 
 @pytest.mark.usefixtures("running")
-def test_every_number_leads_to_the_rows_that_it_counts():
+def test_every_number_leads_to_the_rows_that_it_counts() -> None:
     now = timestamps.utc_now()
     model = factories.registered_model()
     factories.champion(registered_model=model)
@@ -83,7 +86,7 @@ def test_every_number_leads_to_the_rows_that_it_counts():
         assert http.get(address).context["cl"].result_count == number, word
 
 
-def test_a_person_sees_only_the_numbers_of_the_own_tenants():
+def test_a_person_sees_only_the_numbers_of_the_own_tenants() -> None:
     factories.run(registered_model=factories.registered_model(fleet=factories.fleet(tenant="other")), state="failed")
     http = admin_pages.client(role="viewer", tenants=("acme",))
     _, answer = attended(http)
@@ -91,15 +94,15 @@ def test_a_person_sees_only_the_numbers_of_the_own_tenants():
     assert answer.context["troubled"]["rows"] == []
 
 
-def test_the_page_asks_the_database_no_more_for_thirty_models_than_for_one():
+def test_the_page_asks_the_database_no_more_for_thirty_models_than_for_one() -> None:
     http = admin_pages.client()
 
-    def queries():
+    def queries() -> int:
         with CaptureQueriesContext(connection) as found:
             assert http.get("/admin/").status_code == 200
         return len(found)
 
-    def add():
+    def add() -> None:
         now = timestamps.utc_now()
         factories.run(registered_model=factories.registered_model(), requested_at=now, finished_at=now, state="failed")
 
@@ -110,7 +113,7 @@ def test_the_page_asks_the_database_no_more_for_thirty_models_than_for_one():
     assert queries() == one <= 30
 
 
-def test_ids_below_an_instant_leave_out_what_was_made_before():
+def test_ids_below_an_instant_leave_out_what_was_made_before() -> None:
     now = timestamps.utc_now()
     made = factories.run(registered_model=factories.registered_model())
     assert attention.since(now - timedelta(minutes=1)) < made.pk < attention.since(now + timedelta(minutes=1))

@@ -6,6 +6,8 @@ import pytest
 from django.contrib import admin
 from django.contrib.auth.models import Group, User
 from django.db import connection
+from django.db.models import Model
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import NoReverseMatch, reverse
 from django_celery_beat.models import PeriodicTask
@@ -22,7 +24,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("roles")]
 HOSTILE = "<script>window.stolen=1</script>\"'><img src=x onerror=window.stolen=1>{{7*7}}"
 
 
-def test_every_table_has_a_list_and_a_page():
+def test_every_table_has_a_list_and_a_page() -> None:
     rows = admin_pages.one_of_each()
     http = admin_pages.client()
     for row in rows.values():
@@ -31,7 +33,7 @@ def test_every_table_has_a_list_and_a_page():
     assert {type(row) for row in rows.values()} | {Group} == set(admin.site._registry)
 
 
-def test_hostile_text_in_every_column_is_shown_as_text():
+def test_hostile_text_in_every_column_is_shown_as_text() -> None:
     rows = admin_pages.one_of_each(words=HOSTILE)
     http = admin_pages.client()
     for row in rows.values():
@@ -43,7 +45,7 @@ def test_hostile_text_in_every_column_is_shown_as_text():
 
 @pytest.mark.requirement("X04")
 @pytest.mark.parametrize("role", ["viewer", "operator", "approver", "admin"])
-def test_a_row_of_a_foreign_tenant_does_not_exist(role):
+def test_a_row_of_a_foreign_tenant_does_not_exist(role: str) -> None:
     rows = admin_pages.one_of_each(tenant="other", words="foreign words")
     http = admin_pages.client(role=role)
     for name in (
@@ -68,7 +70,7 @@ def test_a_row_of_a_foreign_tenant_does_not_exist(role):
             assert len(answer.context["cl"].result_list) == 0, name
 
 
-def test_a_viewer_reads_the_rows_of_the_own_tenant():
+def test_a_viewer_reads_the_rows_of_the_own_tenant() -> None:
     rows = admin_pages.one_of_each()
     http = admin_pages.client(role="viewer")
     for name in ("fleet", "model", "version", "event", "policy", "batch", "run", "forecast"):
@@ -79,9 +81,11 @@ ALLOWED = {
     ("model", "retrain"): {"operator", "approver", "admin"},
     ("model", "roll-back"): {"approver", "admin"},
     ("model", "pause"): {"operator", "approver", "admin"},
+    ("model", "resume"): {"operator", "approver", "admin"},
     ("version", "promote"): {"approver", "admin"},
     ("fleet", "retrain"): {"operator", "approver", "admin"},
     ("fleet", "pause"): {"operator", "approver", "admin"},
+    ("fleet", "resume"): {"operator", "approver", "admin"},
     ("run", "cancel"): {"operator", "approver", "admin"},
     ("run", "delete-record"): {"approver", "admin"},
     ("policy", "pause"): {"operator", "approver", "admin"},
@@ -91,14 +95,14 @@ ALLOWED = {
 
 @pytest.mark.parametrize("role", ["viewer", "operator", "approver", "admin"])
 @pytest.mark.parametrize(("what", "name"), ALLOWED)
-def test_an_action_without_the_right_to_it_is_forbidden(role, what, name):
+def test_an_action_without_the_right_to_it_is_forbidden(role: str, what: str, name: str) -> None:
     row = admin_pages.one_of_each()[what]
     answer = admin_pages.client(role=role).get(action(row, name))
     assert answer.status_code == (200 if role in ALLOWED[what, name] else 403)
-    assert admin_pages.Client().get(action(row, name)).status_code == 302
+    assert Client().get(action(row, name)).status_code == 302
 
 
-def test_people_of_a_role_cannot_reach_what_gives_rights():
+def test_people_of_a_role_cannot_reach_what_gives_rights() -> None:
     rows = admin_pages.one_of_each()
     http = admin_pages.client(role="admin")
     for name in ("user", "membership"):
@@ -106,14 +110,14 @@ def test_people_of_a_role_cannot_reach_what_gives_rights():
         assert http.get(listing(type(rows[name]))).status_code == 403
 
 
-def test_nobody_schedules_tasks_in_the_admin():
+def test_nobody_schedules_tasks_in_the_admin() -> None:
     with pytest.raises(NoReverseMatch):
         reverse("admin:django_celery_beat_periodictask_changelist")
     assert PeriodicTask not in admin.site._registry
     assert admin_pages.client().get("/admin/django_celery_beat/periodictask/").status_code == 404
 
 
-def test_asking_changes_nothing_and_the_question_names_model_and_version():
+def test_asking_changes_nothing_and_the_question_names_model_and_version() -> None:
     model = factories.registered_model()
     first = factories.champion(registered_model=model)
     second = factories.version(registered_model=model)
@@ -125,7 +129,7 @@ def test_asking_changes_nothing_and_the_question_names_model_and_version():
     assert (model.champion_id, Event.objects.count()) == (first.pk, before)
 
 
-def test_promoting_needs_a_reason_and_keeps_it():
+def test_promoting_needs_a_reason_and_keeps_it() -> None:
     model = factories.registered_model()
     factories.champion(registered_model=model)
     second = factories.version(registered_model=model)
@@ -142,11 +146,11 @@ def test_promoting_needs_a_reason_and_keeps_it():
     assert (event.reason, event.cause, event.actor) == ("tried by hand", "manual", http_name(http))
 
 
-def http_name(http):
+def http_name(http: Client) -> str:
     return User.objects.get(pk=http.session["_auth_user_id"]).username
 
 
-def test_rolling_back_makes_the_champion_before_it_serve():
+def test_rolling_back_makes_the_champion_before_it_serve() -> None:
     model = factories.registered_model()
     first, _ = factories.champion(registered_model=model), factories.champion(registered_model=model)
     http = admin_pages.client(role="approver")
@@ -156,7 +160,7 @@ def test_rolling_back_makes_the_champion_before_it_serve():
     assert model.champion_id == first.pk
 
 
-def test_a_refused_action_shows_the_sentence_the_next_step_and_the_code():
+def test_a_refused_action_shows_the_sentence_the_next_step_and_the_code() -> None:
     model = factories.registered_model()
     factories.champion(registered_model=model)
     answer = admin_pages.client().post(action(model, "roll-back"), {"reason": "try it", "version": "7"})
@@ -168,7 +172,7 @@ def test_a_refused_action_shows_the_sentence_the_next_step_and_the_code():
     assert "nothing_to_roll_back_to" in text(answer)
 
 
-def test_what_is_immutable_is_not_saved_even_by_a_superuser():
+def test_what_is_immutable_is_not_saved_even_by_a_superuser() -> None:
     rows = admin_pages.one_of_each()
     http = admin_pages.client()
     for name in ("version", "event", "batch", "chunk", "run", "log", "forecast", "snapshot", "worker", "tick"):
@@ -183,15 +187,15 @@ def test_what_is_immutable_is_not_saved_even_by_a_superuser():
 
 
 @pytest.mark.parametrize("kind", [RegisteredModel, ModelVersion, Event, Fleet, TrainingRun])
-def test_a_list_asks_the_database_no_more_for_thirty_rows_than_for_one(kind):
+def test_a_list_asks_the_database_no_more_for_thirty_rows_than_for_one(kind: type[Model]) -> None:
     http = admin_pages.client()
 
-    def queries():
+    def queries() -> int:
         with CaptureQueriesContext(connection) as found:
             assert http.get(listing(kind)).status_code == 200
         return len(found)
 
-    def add():
+    def add() -> None:
         model = factories.registered_model()
         factories.champion(registered_model=model)
         factories.run(registered_model=model, state="failed", sentence="It failed.")
@@ -203,7 +207,7 @@ def test_a_list_asks_the_database_no_more_for_thirty_rows_than_for_one(kind):
     assert queries() == one <= 25
 
 
-def test_a_long_list_is_counted_up_to_a_bound_and_says_so(monkeypatch):
+def test_a_long_list_is_counted_up_to_a_bound_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paging, "BOUND", 3)
     for _ in range(5):
         factories.fleet()
@@ -216,7 +220,7 @@ def test_a_long_list_is_counted_up_to_a_bound_and_says_so(monkeypatch):
     assert all("LIMIT 4" in each for each in counts)
 
 
-def test_model_page_shows_champion_chart_and_ledger():
+def test_model_page_shows_champion_chart_and_ledger() -> None:
     model = factories.registered_model()
     version = factories.champion(registered_model=model)
     answer = admin_pages.client().get(page(model))
@@ -233,7 +237,7 @@ def test_model_page_shows_champion_chart_and_ledger():
     assert answer.content.decode().count("<svg") == 1
 
 
-def test_version_page_shows_every_check_with_value_reference_and_limit():
+def test_version_page_shows_every_check_with_value_reference_and_limit() -> None:
     rows = admin_pages.one_of_each()
     check = Check(
         rule="change",
@@ -258,7 +262,7 @@ def test_version_page_shows_every_check_with_value_reference_and_limit():
         assert words in said
 
 
-def test_the_sidebar_counts_what_needs_attention():
+def test_the_sidebar_counts_what_needs_attention() -> None:
     answer = admin_pages.client().get("/admin/")
     items = answer.context["sidebar_navigation"][0]["items"]
     assert str(items[0]["badge_callback"]) == str(len(answer.context["items"]))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from django.contrib.auth.models import Permission
+from django.test import Client
 from django.urls import reverse
 
 from registry.models import ApiToken, Fleet
@@ -12,7 +14,7 @@ from tests.admin_pages import action, listing, page, text
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("roles")]
 
 
-def test_what_a_fleet_file_made_is_read_only_but_can_be_paused():
+def test_what_a_fleet_file_made_is_read_only_but_can_be_paused() -> None:
     fleet = factories.fleet(managed_by="a" * 64)
     http = admin_pages.client(role="admin")
     assert http.post(page(fleet), {"horizon": "9"}).status_code == 403
@@ -23,13 +25,26 @@ def test_what_a_fleet_file_made_is_read_only_but_can_be_paused():
     assert (fleet.paused, event.kind, event.reason) == (True, "registry.fleet.paused", "holiday")
 
 
-def test_fixed_fields_of_a_fleet_are_not_in_its_form():
+def test_pausing_a_fleet_and_its_models_needs_no_right_in_training() -> None:
+    model = factories.registered_model()
+    user = factories.user(is_staff=True)
+    rights = ("view_fleet", "view_registeredmodel", "pause_fleet")
+    user.user_permissions.add(*Permission.objects.filter(content_type__app_label="registry", codename__in=rights))
+    http = Client()
+    http.force_login(user)
+    for row in (model, model.fleet):
+        assert http.post(action(row, "pause"), {"reason": "stocktaking"}).status_code == 302
+    model.refresh_from_db()
+    assert (model.state, model.fleet.paused) == ("paused", True)
+
+
+def test_fixed_fields_of_a_fleet_are_not_in_its_form() -> None:
     fleet = factories.fleet(tenant="acme")
     answer = admin_pages.client(role="admin").get(page(fleet))
     assert {"tenant", "name", "kind", "paused", "managed_by"}.isdisjoint(answer.context["adminform"].form.fields)
 
 
-def test_a_fleet_cannot_be_made_for_a_foreign_tenant():
+def test_a_fleet_cannot_be_made_for_a_foreign_tenant() -> None:
     http = admin_pages.client(role="admin", tenants=("acme",))
     body = {
         "tenant": "other",
@@ -49,7 +64,7 @@ def test_a_fleet_cannot_be_made_for_a_foreign_tenant():
     assert Fleet.objects.get().tenant == "acme"
 
 
-def test_a_fault_in_json_is_a_sentence_that_names_its_place():
+def test_a_fault_in_json_is_a_sentence_that_names_its_place() -> None:
     fleet = factories.fleet()
     body = {"frequency": "D", "horizon": "7", "season_length": "7", "time_zone": "UTC", "metric_settings": "{}"}
     http = admin_pages.client()
@@ -65,7 +80,7 @@ def test_a_fault_in_json_is_a_sentence_that_names_its_place():
     assert fleet.retention.keep == 3
 
 
-def test_a_token_is_shown_once_and_opens_the_door():
+def test_a_token_is_shown_once_and_opens_the_door() -> None:
     http = admin_pages.client(role="admin")
     answer = http.post(
         reverse("admin:registry_apitoken_add"), {"label": "nightly", "scope": "viewer", "tenants": "", "days": "30"}
@@ -77,11 +92,11 @@ def test_a_token_is_shown_once_and_opens_the_door():
     for address in (listing(ApiToken), page(token)):
         assert secret not in http.get(address).content.decode()
     factories.fleet(tenant="acme", name="seen")
-    found = admin_pages.Client(headers={"Authorization": f"Bearer {secret}"}).get("/api/v1/fleets")
+    found = Client(headers={"Authorization": f"Bearer {secret}"}).get("/api/v1/fleets")
     assert [row["name"] for row in found.json()["results"]] == ["seen"]
 
 
-def test_a_token_for_a_foreign_tenant_is_refused_and_foreign_tokens_are_not_seen():
+def test_a_token_for_a_foreign_tenant_is_refused_and_foreign_tokens_are_not_seen() -> None:
     http = admin_pages.client(role="admin")
     address = reverse("admin:registry_apitoken_add")
     answer = http.post(address, {"label": "x", "scope": "viewer", "tenants": "acme, other", "days": "30"})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, Permission
 from django.core.management import call_command
 from django.db import IntegrityError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
@@ -37,6 +37,24 @@ def test_an_open_run_may_change_its_state() -> None:
     run = factories.run(registered_model=factories.registered_model())
     for state in ("dispatched", "running", "queued", "running", "succeeded"):
         assert TrainingRun.objects.filter(pk=run.pk).update(state=state) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("roles")
+def test_the_right_to_pause_reaches_an_installation_that_has_its_roles_and_people_already() -> None:
+    before = [("registry", "0004_roles"), ("training", "0003_roles")]
+    try:
+        MigrationExecutor(connection).migrate(before)
+        assert not Permission.objects.filter(codename="pause_fleet").exists()
+        people = {role: factories.user(role=role) for role in ("viewer", "operator", "approver", "admin")}
+        bakers = Group.objects.create(name="bakers")
+    finally:
+        executor = MigrationExecutor(connection)
+        executor.migrate(executor.loader.graph.leaf_nodes())
+    may = {role for role, user in people.items() if user.has_perm("registry.pause_fleet")}
+    assert may == {"operator", "approver", "admin"}
+    assert people["operator"].has_perm("training.pause_retrainingpolicy")
+    assert not bakers.permissions.exists()
 
 
 @pytest.mark.django_db(transaction=True)
