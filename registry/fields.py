@@ -1,10 +1,10 @@
-"""A JSON column that holds one declared frozen dataclass; refuses anything else, and NaN."""
+"""A JSON column that holds one declared frozen dataclass; what is written is that and nothing else, never NaN."""
 
 from __future__ import annotations
 
 import json
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -28,8 +28,12 @@ else:
 
 def adapter(declared: type[T]) -> TypeAdapter[T]:
     """Return the strict reader and writer of a declared dataclass: unknown keys and non-finite numbers are refused."""
-    if hasattr(declared, "__dataclass_fields__") and not hasattr(declared, "__pydantic_config__"):
-        declared.__pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)  # type: ignore[attr-defined]
+    return _adapter(declared, extra="forbid")
+
+
+def _adapter(declared: type[T], *, extra: Literal["forbid", "ignore"]) -> TypeAdapter[T]:
+    if hasattr(declared, "__dataclass_fields__"):
+        declared.__pydantic_config__ = ConfigDict(extra=extra, allow_inf_nan=False)  # type: ignore[attr-defined]
     return TypeAdapter(declared)
 
 
@@ -45,6 +49,8 @@ class TypedJSONField(_Base[T]):
 
     def __init__(self, declared: type[T] = dict, **kwargs: Any) -> None:  # type: ignore[assignment]
         self.declared = declared
+        # Rows outlive releases: what an older or newer one wrote is read without the keys that this one does not know.
+        self.reader = _adapter(declared, extra="ignore")
         self.adapter = adapter(declared)
         kwargs.setdefault("encoder", _Encoder)
         super().__init__(**kwargs)
@@ -64,9 +70,7 @@ class TypedJSONField(_Base[T]):
 
     def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
         loaded = json.loads(value) if isinstance(value, str) else value
-        if loaded is None:
-            return None
-        return self.adapter.validate_python(loaded)
+        return None if loaded is None else self.reader.validate_python(loaded)
 
     def to_python(self, value: Any) -> Any:
         if value is None or (isinstance(self.declared, type) and isinstance(value, self.declared)):

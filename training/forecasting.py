@@ -42,7 +42,7 @@ def _limits() -> bundle.Limits:
     limits = conf.current()
     return bundle.Limits(
         max_bytes=limits.max_artifact_bytes,
-        max_unpacked_bytes=limits.max_artifact_bytes,
+        max_unpacked_bytes=limits.max_unpacked_bytes,
         max_ratio=limits.max_unpacked_ratio,
     )
 

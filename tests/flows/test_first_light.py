@@ -42,8 +42,7 @@ def test_a_trigger_over_http_ends_in_a_champion_and_its_forecast_under_one_id(
 
 
 @pytest.mark.requirement("S01", "S08")
-def test_beat_alone_fires_a_policy_that_becomes_due(site: Installation, tmp_path: Path) -> None:
-    fleets.apply(site, tmp_path, name="minutely", entities=("a",), cron="* * * * *")
+def test_beat_alone_fires_a_policy_that_becomes_due(site: Installation) -> None:
     query = """
         SELECT b.slot, b.id::text FROM training_batch b JOIN registry_fleet f ON f.id = b.fleet_id
         WHERE f.name = 'minutely' AND b.slot IS NOT NULL ORDER BY b.slot LIMIT 1
@@ -100,24 +99,6 @@ def test_a_flipped_bit_is_refused_by_name_and_the_previous_champion_serves_at_on
     rolled = site.http("POST", "/api/v1/models/flipped/a/rollback", {"reason": "the file is damaged"})
     assert rolled.status in (200, 201)
     assert site.http("GET", "/api/v1/models/flipped/a/forecast").body["version"] == first["id"]
-
-
-@pytest.mark.requirement("S09")
-def test_an_inline_run_of_a_model_that_a_worker_is_fitting_ends_locked(site: Installation, tmp_path: Path) -> None:
-    fleets.apply(
-        site, tmp_path, name="inline", entities=[f"e{number}" for number in range(8)], trainer="prophet", days=600
-    )
-    batch = fleets.trigger(site, fleet="inline")
-    query = """
-        SELECT m.entity_key FROM training_trainingrun r JOIN registry_registeredmodel m ON m.id = r.registered_model_id
-        WHERE r.batch_id = %s AND r.state = 'running' ORDER BY 1 DESC LIMIT 1
-    """
-    [(entity,)] = until(lambda: site.sql(query, batch) or None, seconds=60, what="a run that is being fitted")
-    said = site.manage("retrain", "inline", entity, "--inline", check=False)
-    [(state, code)] = site.sql("SELECT state, code FROM training_trainingrun WHERE queue = 'inline' AND code <> ''")
-    assert (state, code) == ("skipped", "locked")
-    assert "locked" in said.stdout + said.stderr
-    assert site.batch_done(batch, seconds=120) == {"succeeded": 8}
 
 
 def test_a_second_up_says_that_one_is_running(site: Installation) -> None:

@@ -168,3 +168,13 @@ def test_a_report_in_the_ledger_may_be_absent() -> None:
     factories.champion(registered_model=factories.registered_model())
     assert [event.report for event in Event.objects.all()] == [None, None]
     assert isinstance(factories.gate_report(), GateReport)
+
+
+def test_a_row_of_another_release_is_read_without_the_keys_that_this_one_does_not_know(db: None) -> None:
+    fleet = factories.fleet()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE registry_fleet SET retention = %s WHERE id = %s", ['{"keep": 7, "later": true}', fleet.pk]
+        )
+    fleet.refresh_from_db()
+    assert fleet.retention == Retention(keep=7)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from argparse import ArgumentParser
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from typing import Any
@@ -136,7 +136,7 @@ def _check_workers(queue: str) -> None:
     idle = workers.unserved(["control", queue])
     if idle:
         raise terminal.Failed(
-            f"No live worker serves the queue {_listed(idle)}, so nothing was requested. "
+            f"No live worker serves {_queues(idle)}, so nothing was requested. "
             "Start the workers with `manage.py up`, or add --inline to train in this process."
         )
 
@@ -160,5 +160,5 @@ def _prospect(each: rehearsal.Rehearsed) -> str:
     return "trained" + (f"; warnings: {' '.join(each.warnings)}" if each.warnings else "")
 
 
-def _listed(names: Iterable[str]) -> str:
-    return " and ".join(sorted(names))
+def _queues(names: Collection[str]) -> str:
+    return f"the queue{'s' if len(names) > 1 else ''} {' and '.join(sorted(names))}"
