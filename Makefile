@@ -9,10 +9,10 @@ UV_VERSION := 0.13.8
 PYTHON := .venv/bin/python
 STAMP := .venv/.perennial-setup
 
-.PHONY: help setup demo up test faults check fix bench
+.PHONY: help setup demo up test faults coverage check fix bench
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
 
 setup: $(STAMP) ## Make the environment in .venv; quiet when nothing is to do
 	@:
@@ -28,6 +28,10 @@ test: $(STAMP) ## Run all tests on real PostgreSQL and Redis
 
 faults: $(STAMP) ## Run the long fault tests too
 	@$(PYTHON) -m pytest -m "not benchmark" tests/faults $(ARGS)
+
+coverage: $(STAMP) ## Run the tests that need no running installation, and hold the share of code that they reach
+	@$(PYTHON) -m pytest -m "not faults_long and not benchmark" --ignore tests/faults --ignore tests/flows --ignore tests/browser \
+	    --cov --cov-report=term:skip-covered $(ARGS)
 
 check: $(STAMP) ## Everything that must hold before a commit, apart from the tests
 	@.venv/bin/ruff check .

@@ -1,4 +1,4 @@
-"""Fixtures for everybody: a store of the test's own, the roles, and a client of the tests' Redis."""
+"""Fixtures for everybody: a store of the test's own, the roles, the tests' Redis, and a running installation."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ import redis
 from django.apps import apps
 from django.db import connection
 from pytest_django import Settings
+
+from tests import fleets
+from tests.installation import Installation
 
 ROLE_MIGRATIONS = (
     "registry.migrations.0004_roles",
@@ -42,3 +45,17 @@ def redis_server(settings: Settings) -> Iterator[redis.Redis]:
     client = redis.Redis.from_url(settings.REDIS_URL, socket_timeout=5)
     yield client
     client.close()
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """A running installation with a superuser and a token, for flows and faults; each brings its own fleet."""
+    installation = Installation(folder=tmp_path_factory.mktemp("site")).start()
+    try:
+        installation.admit()
+        # Due at the next full minute, with nobody asking: a flow looks for its batch while the others run.
+        folder = tmp_path_factory.mktemp("minutely")
+        fleets.apply(installation, folder, name="minutely", entities=("a",), cron="* * * * *")
+        yield installation
+    finally:
+        assert installation.stop() == 0

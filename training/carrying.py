@@ -12,13 +12,20 @@ from django.db import DatabaseError, transaction
 
 from registry import enrolment, errors
 from training import chunks, clock, conf, evaluating, heartbeat, outcomes, policies, retraining, runs, snapshots
-from training.models import Batch, Chunk, TrainingRun
+from training.models import Batch, Chunk, Snapshot, TrainingRun
 from training.outcomes import Outcome
 from training.retraining import Work
 
 logger = logging.getLogger(__name__)
 ACTOR = "discovery"
 FIRST_SLICE = 2
+
+
+class ReadingFailed(errors.PerennialError):
+    """Reading a source ended in a way that nobody foresaw."""
+
+    code = "reading_failed"
+    next_step = "Look at the source, then at the worker's log; report it where the source is sound."
 
 
 def carry_out(*, chunk_id: int, attempt: int, worker: str) -> None:
@@ -50,7 +57,7 @@ def inline(batch: Batch, *, worker: str) -> None:
 def _prepare(claim: chunks.Claim, batch: Batch) -> None:
     """Read the source, register the entities that are new, and form the chunks of the batch."""
     try:
-        snapshot = snapshots.ensure(batch)
+        snapshot = _read(batch)
     except errors.PerennialError as error:
         _fail_batch(claim, batch, error)
         return
@@ -61,6 +68,17 @@ def _prepare(claim: chunks.Claim, batch: Batch) -> None:
         new = enrolment.enroll(fleet=batch.fleet, entity_keys=keys, actor=ACTOR, at=at)
         runs.add(batch, policies.govern(batch.fleet, new, batch.policy), at=at)
         chunks.form(batch)
+
+
+def _read(batch: Batch) -> Snapshot:
+    """Return the snapshot of a batch. Raises PerennialError whatever went wrong: trying again gains nothing."""
+    try:
+        return snapshots.ensure(batch)
+    except (errors.PerennialError, DatabaseError):
+        raise
+    except Exception as error:
+        logger.error("a source could not be read", exc_info=error, extra={"batch": str(batch.pk)})
+        raise ReadingFailed(f"Reading the source ended with {type(error).__name__}: {str(error)[:300]}") from error
 
 
 def _fail_batch(claim: chunks.Claim, batch: Batch, error: errors.PerennialError) -> None:
@@ -77,7 +95,7 @@ def _work(claim: chunks.Claim, pulse: heartbeat.Pulse, batch: Batch) -> None:
     if not mine:
         return
     try:
-        snapshot = snapshots.ensure(batch)
+        snapshot = _read(batch)
     except errors.PerennialError as error:
         _fail(claim, mine, error)
         return

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.flows import fleets
-from tests.flows.installation import Installation, until
+from tests import fleets
+from tests.installation import Installation, until
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -52,7 +52,18 @@ def test_beat_alone_fires_a_policy_that_becomes_due(site: Installation) -> None:
     assert site.batch_done(batch, seconds=60) == {"succeeded": 1}
     policy = site.http("GET", "/api/v1/policies/minutely/nightly").body
     assert len(policy["next_slots"]) == 3
-    site.http("POST", "/api/v1/policies/minutely/nightly/pause", {"reason": "seen"})
+    [(key,)] = site.sql(
+        "SELECT p.id FROM training_retrainingpolicy p JOIN registry_fleet f ON f.id = p.fleet_id WHERE f.name = %s",
+        "minutely",
+    )
+    shown = site.admin(f"/admin/training/retrainingpolicy/{key}/change/")
+    assert f"{slot:%d %b %Y %H:%M}" in shown
+    assert batch in shown
+    assert "Next slots" in shown and "Beat's last tick" in shown.replace("&#x27;", "'")
+    runs = site.admin(f"/admin/training/batch/{batch}/change/")
+    assert f"{slot:%d %b %Y %H:%M}" in runs and "succeeded" in runs
+    paused = site.http("POST", "/api/v1/policies/minutely/nightly/pause", {})
+    assert paused.status == 200, paused
 
 
 @pytest.mark.requirement("S06")

@@ -14,7 +14,7 @@ from registry.models import Event, ModelVersion, RegisteredModel
 from registry.reports import GateReport
 from tests import factories
 from tests.training.daily import FIRST, Daily, daily, write
-from training import carrying, chunks, publishing, retraining, runs
+from training import carrying, chunks, publishing, retraining, runs, snapshots
 from training.models import Batch, Chunk, Forecast, Snapshot, TrainingRun
 from training.policy_terms import Expectations, Selector, TrainerChoice
 
@@ -383,3 +383,17 @@ def test_the_look_back_of_every_entity_ends_at_the_newest_stamp_of_the_source(tm
     )
     batch = fleet.retrain()
     assert (run_of(batch).details.rows, run_of(batch, "z").details.rows) == (120, 40)
+
+
+def test_a_reading_that_nobody_foresaw_to_fail_ends_the_batch_with_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet = daily(tmp_path)
+
+    def broken(*args: Any, **kwargs: Any) -> Any:
+        raise ZeroDivisionError("nobody foresaw this")
+
+    monkeypatch.setattr(snapshots, "_take", broken)
+    batch = fleet.retrain()
+    assert (batch.state, batch.code) == (Batch.State.DONE, "reading_failed")
+    assert "ZeroDivisionError: nobody foresaw this" in batch.sentence

@@ -1,11 +1,11 @@
-"""Fleet files for flows, on CSV files beside them."""
+"""Fleet files for a running installation, on CSV files beside them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.flows.installation import Installation
+from tests.installation import Installation
 from tests.training.daily import write as write
 
 TEXT = """

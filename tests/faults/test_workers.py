@@ -14,8 +14,8 @@ import pytest
 import redis
 
 from local import state
-from tests.flows import fleets
-from tests.flows.installation import Installation, until
+from tests import fleets
+from tests.installation import Installation, until
 
 pytestmark = pytest.mark.timeout(300)
 TWENTY = [f"e{number:02d}" for number in range(20)]

@@ -12,16 +12,18 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from http.cookiejar import CookieJar
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import psycopg
 
 from local import state
 
-PROJECT = Path(__file__).resolve().parents[2]
+PROJECT = Path(__file__).resolve().parents[1]
 T = TypeVar("T")
+PASSWORD = "correct horse battery"
 SHORT = {
     "PERENNIAL_TRAINING_LEASE_SECONDS": "3",
     "PERENNIAL_TRAINING_HEARTBEAT_SECONDS": "0.5",
@@ -136,6 +138,17 @@ class Installation:
         except urllib.error.HTTPError as refused:
             return Answer(refused.code, dict(refused.headers), _parsed(refused.read()))
 
+    def admin(self, path: str) -> str:
+        """Return a page of the admin as the user `ops` sees it."""
+        base = f"http://{urlsplit(self.page()['address']).netloc}"
+        jar = CookieJar()
+        browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar))
+        browser.open(f"{base}/admin/login/", timeout=20).read()
+        token = next(cookie.value or "" for cookie in jar if cookie.name == "csrftoken")
+        form = {"username": "ops", "password": PASSWORD, "csrfmiddlewaretoken": token, "next": path}
+        sent = urllib.request.Request(f"{base}/admin/login/", data=urlencode(form).encode(), headers={"Referer": base})
+        return str(browser.open(sent, timeout=20).read().decode())
+
     def admit(self) -> None:
         """Make the superuser `ops` and a token that may do everything."""
         self.manage(
@@ -145,7 +158,7 @@ class Installation:
             "ops",
             "--email",
             "ops@example.org",
-            DJANGO_SUPERUSER_PASSWORD="correct horse battery",
+            DJANGO_SUPERUSER_PASSWORD=PASSWORD,
         )
         self.token = self.manage("token", "ops", "--label", "tests", "--scope", "admin").stdout.split()[-1]
 
