@@ -1,0 +1,98 @@
+"""How a champion is scored against its successor: stored, as a twin, or not at all; and what the floor lets through."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from registry.models import Event, ModelVersion
+from registry.reports import GateReport
+from tests.training.daily import Daily, daily, write
+from training.models import Batch, TrainingRun
+from training.policy_terms import TrainerChoice
+
+pytestmark = pytest.mark.django_db
+PROPHET = TrainerChoice(name="prophet")
+
+
+def run_of(batch: Batch) -> TrainingRun:
+    return TrainingRun.objects.select_related("registered_model__champion").get(batch=batch)
+
+
+def report_of(run: TrainingRun) -> GateReport:
+    """What the gate said, which must be there."""
+    assert run.report is not None, run.sentence
+    return run.report
+
+
+def try_next(fleet: Daily, *choices: TrainerChoice) -> None:
+    """Let the policy try other recipes from now on."""
+    fleet.policy.trainers = choices
+    fleet.policy.save(update_fields=["trainers"])
+
+
+def shifted(path: Path, *, days: int, since: int) -> None:
+    """Triple the level of the last days."""
+    write(path, entities=("a",), days=days)
+    header, *rows = path.read_text().splitlines()
+    split = [row.split(",") for row in rows]
+    raised = [
+        [day, f"{float(sold) * (3 if number >= since else 1):.3f}", entity]
+        for number, (day, sold, entity) in enumerate(split)
+    ]
+    path.write_text("\n".join([header, *(",".join(row) for row in raised)]) + "\n")
+
+
+@pytest.mark.requirement("E01")
+def test_a_champion_that_has_seen_the_windows_is_scored_by_a_twin_of_its_recipe(tmp_path: Path) -> None:
+    fleet = daily(tmp_path, entities=("a",), trainers=(PROPHET,))
+    champion = run_of(fleet.retrain())
+    assert champion.details.trainer == "prophet"
+    try_next(fleet, TrainerChoice(name="prophet", params={"changepoint_prior_scale": 0.2}))
+    write(fleet.path, entities=("a",), days=125)
+    report = report_of(run_of(fleet.retrain()))
+    change = next(check for check in report.checks if check.rule == "change")
+    assert (report.incumbent, report.incumbent_version) == ("twin", str(champion.version_id))
+    assert change.outcome in ("passed", "failed")
+    assert change.reference is not None and change.reference > 0
+
+
+@pytest.mark.requirement("R09", "E04")
+def test_a_damaged_champion_does_not_block_the_retraining_that_replaces_it(
+    tmp_path: Path, artifact_folder: Path
+) -> None:
+    fleet = daily(tmp_path, entities=("a",), trainers=(PROPHET,))
+    first = run_of(fleet.retrain())
+    digest = ModelVersion.objects.get(pk=first.version_id).artifact_digest
+    file = artifact_folder / "artifacts" / digest[:2] / digest
+    file.chmod(0o600)
+    file.write_bytes(b"damaged" + file.read_bytes()[7:])
+    try_next(fleet, TrainerChoice(name="prophet", params={"changepoint_prior_scale": 0.2}))
+    write(fleet.path, entities=("a",), days=160)
+    run = run_of(fleet.retrain())
+    assert report_of(run).incumbent == "twin"
+    assert any(str(first.version_id) in warning for warning in run.details.warnings)
+    assert run.state == TrainingRun.State.SUCCEEDED
+
+
+@pytest.mark.requirement("E02")
+def test_where_nothing_beats_seasonal_naive_and_nothing_serves_it_is_promoted_as_the_floor(tmp_path: Path) -> None:
+    fleet = daily(tmp_path, entities=("a",), trainers=(PROPHET,))
+    shifted(fleet.path, days=120, since=99)
+    run = run_of(fleet.retrain())
+    report = report_of(run)
+    assert run.details.trainer == "seasonal_naive"
+    assert report.checks[0].rule == "picked"
+    assert "prophet was refused" in run.sentence
+    event = Event.objects.get(kind="registry.champion.promoted")
+    assert (event.cause, event.to_version_id) == ("floor", run.pk)
+
+
+def test_a_champion_is_not_replaced_by_what_is_worse_than_seasonal_naive(tmp_path: Path) -> None:
+    fleet = daily(tmp_path, entities=("a",), trainers=(PROPHET,))
+    champion = run_of(fleet.retrain()).version_id
+    shifted(fleet.path, days=160, since=139)
+    run = run_of(fleet.retrain())
+    assert (run.verdict, run.code) == ("failed", "not_better")
+    assert run.registered_model.champion_id == champion
