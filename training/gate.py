@@ -161,7 +161,8 @@ def _change(comparison: Comparison, limits: GateLimits) -> Check:
         return Check(rule="change", outcome="skipped", sentence=skipped, value=comparison.mae)
     mae, reference = comparison.mae_beside_incumbent, comparison.incumbent_mae
     limit = 0.0 if comparison.naive_candidate else limits.mae_threshold_percent
-    outcome, sentence = _against(mae, reference, limit, strict=comparison.naive_candidate)
+    whom = "the champion's twin" if comparison.incumbent == "twin" else "the champion"
+    outcome, sentence = _against(mae, reference, limit, whom=whom, strict=comparison.naive_candidate)
     return Check(rule="change", outcome=outcome, sentence=sentence, value=mae, reference=reference, limit=limit)
 
 
@@ -173,18 +174,20 @@ def _no_change_check(comparison: Comparison) -> str:
     return ""
 
 
-def _against(mae: float | None, reference: float | None, limit: float, *, strict: bool) -> tuple[str, str]:
+def _against(
+    mae: float | None, reference: float | None, limit: float, *, whom: str, strict: bool = False
+) -> tuple[str, str]:
     """Return outcome and sentence of a relative change; a reference of zero can only be beaten, never matched."""
     if mae is None or reference is None:
         return "failed", "The incumbent has no points in common."
     if reference == 0:
-        return "failed", f"MAE {_number(mae)} against 0, which cannot be beaten."
+        return "failed", f"MAE {_number(mae)} against 0 of {whom}, which cannot be beaten."
     change = 100.0 * (mae - reference) / reference
     better = mae < reference if strict else change <= limit + ROUNDING
-    must = "seasonal naive must be strictly better" if strict else f"limit {_number(limit)} %"
+    must = "seasonal naive replaces a champion only where it is better" if strict else f"limit {_number(limit)} %"
     return (
         "passed" if better else "failed",
-        f"MAE {_number(mae)} against {_number(reference)}, {change:+.1f} %, {must}.",
+        f"MAE {_number(mae)} against {_number(reference)} of {whom}, {change:+.1f} %, {must}.",
     )
 
 
@@ -193,8 +196,7 @@ def _ratchet(comparison: Comparison, limits: GateLimits) -> Check:
     mae, reference, limit = comparison.mae_beside_anchor, comparison.anchor_mae, limits.ratchet_percent
     if reference is None:
         return Check(rule="ratchet", outcome="skipped", sentence="No anchor was scored.", value=mae, limit=limit)
-    outcome, sentence = _against(mae, reference, limit, strict=False)
-    sentence = f"Against the anchor: {sentence}"
+    outcome, sentence = _against(mae, reference, limit, whom="the anchor")
     return Check(rule="ratchet", outcome=outcome, sentence=sentence, value=mae, reference=reference, limit=limit)
 
 
@@ -223,7 +225,7 @@ def _realised(comparison: Comparison, limits: GateLimits) -> Check:
         return Check(rule="realised", outcome="skipped", sentence=sentence)
     mae, reference = comparison.realised_mae, comparison.realised_champion_mae
     limit = limits.mae_threshold_percent
-    outcome, sentence = _against(mae, reference, limit, strict=False)
+    outcome, sentence = _against(mae, reference, limit, whom="the champion as it serves")
     return Check(
         rule="realised",
         outcome="held" if outcome == "failed" else outcome,

@@ -26,6 +26,10 @@ from training.trainers.base import Refused
 logger = logging.getLogger(__name__)
 ACTOR = "retraining"
 State, Action = TrainingRun.State, RetrainingPolicy.Action
+NEXT_STEPS = {
+    "overtaken": "Retrain it again, or promote the version by hand.",
+    "held": "Read the gate report, then promote the version by hand or leave it.",
+}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -160,7 +164,7 @@ def _ended(sealed: Sealed, fate: str, overtaken: set[object]) -> Outcome:
         state=State.SUPERSEDED if late else State.SUCCEEDED,
         code=code,
         sentence=sentence,
-        next_step="Retrain it again, or promote the version by hand." if late else "",
+        next_step=NEXT_STEPS.get(code, ""),
         verdict=report.verdict.value,
         report=report,
         version_id=case.run.pk,

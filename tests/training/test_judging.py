@@ -20,6 +20,12 @@ def run_of(batch: Batch) -> TrainingRun:
     return TrainingRun.objects.select_related("registered_model__champion").get(batch=batch)
 
 
+def champion_of(run: TrainingRun) -> ModelVersion:
+    """The version that serves, which must be there."""
+    assert run.registered_model.champion is not None
+    return run.registered_model.champion
+
+
 def report_of(run: TrainingRun) -> GateReport:
     """What the gate said, which must be there."""
     assert run.report is not None, run.sentence
@@ -64,7 +70,7 @@ def test_a_damaged_champion_does_not_block_the_retraining_that_replaces_it(
 ) -> None:
     fleet = daily(tmp_path, entities=("a",), trainers=(PROPHET,))
     first = run_of(fleet.retrain())
-    digest = ModelVersion.objects.get(pk=first.version_id).artifact_digest
+    digest = champion_of(first).artifact_digest
     file = artifact_folder / "artifacts" / digest[:2] / digest
     file.chmod(0o600)
     file.write_bytes(b"damaged" + file.read_bytes()[7:])
