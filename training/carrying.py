@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
+from uuid import UUID
 
 from billiard.exceptions import SoftTimeLimitExceeded
-from django.db import DatabaseError, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 
 from registry import enrolment, errors
-from training import chunks, clock, conf, evaluating, heartbeat, outcomes, policies, retraining, runs, snapshots
-from training.models import Batch, Chunk, Snapshot, TrainingRun
+from training import (
+    chunks,
+    clock,
+    conf,
+    evaluating,
+    heartbeat,
+    outcomes,
+    policies,
+    retraining,
+    runs,
+    snapshots,
+    stalled,
+    workers,
+)
+from training.models import Batch, Chunk, TrainingRun
 from training.outcomes import Outcome
 from training.retraining import Work
 
 logger = logging.getLogger(__name__)
 ACTOR = "discovery"
 FIRST_SLICE = 2
+DATABASE_REST_SECONDS = 5.0
+"""Before a chunk that the database failed is tried again."""
 
 
 class ReadingFailed(errors.PerennialError):
@@ -41,11 +58,24 @@ def carry_out(*, chunk_id: int, attempt: int, worker: str) -> None:
             chunks.done(claim)
         except chunks.LeaseLost as error:
             logger.warning("lost_lease", extra={"chunk": chunk_id, "worker": worker, "sentence": error.sentence})
-        except SystemExit:
-            # A shutdown charges no attempt: what is left is queued again for another worker.
+        except (OperationalError, InterfaceError) as error:
+            # The database could not take it now, which says nothing of the runs: nobody is charged.
+            logger.warning("a chunk goes back, the database failed it", extra={"chunk": chunk_id, "error": str(error)})
+            if not connection.is_usable():
+                connection.close()
+            chunks.release(claim, delay_seconds=DATABASE_REST_SECONDS)
+        except (SystemExit, KeyboardInterrupt, SoftTimeLimitExceeded):
+            # A shutdown, Ctrl-C or the time limit charges no attempt: what is left is queued again.
             chunks.release(claim)
             raise
     chunks.refresh(chunk.batch_id)
+
+
+def resume(*, worker: str) -> None:
+    """Carry on what an inline command left that ended early, where no worker is alive to do it."""
+    stalled.sweep()
+    while not workers.serving("interactive") and (left := chunks.take(limit=1, queues=["interactive"])):
+        carry_out(chunk_id=left[0].chunk_id, attempt=left[0].attempt, worker=worker)
 
 
 def inline(batch: Batch, *, worker: str) -> None:
@@ -57,24 +87,30 @@ def inline(batch: Batch, *, worker: str) -> None:
 def _prepare(claim: chunks.Claim, batch: Batch) -> None:
     """Read the source, register the entities that are new, and form the chunks of the batch."""
     try:
-        snapshot = _read(batch)
+        with _reported(batch):
+            snapshot = snapshots.ensure(batch)
+            _enlist(claim, batch, snapshots.entities(snapshot))
+    except chunks.LeaseLost:
+        raise
     except errors.PerennialError as error:
         _fail_batch(claim, batch, error)
-        return
-    keys = snapshots.entities(snapshot)
+
+
+def _enlist(claim: chunks.Claim, batch: Batch, entity_keys: Sequence[str]) -> None:
     at = clock.now()
     with transaction.atomic():
         chunks.lock(claim)
-        new = enrolment.enroll(fleet=batch.fleet, entity_keys=keys, actor=ACTOR, at=at)
+        new = enrolment.enroll(fleet=batch.fleet, entity_keys=entity_keys, actor=ACTOR, at=at)
         runs.add(batch, policies.govern(batch.fleet, new, batch.policy), at=at)
         chunks.form(batch)
 
 
-def _read(batch: Batch) -> Snapshot:
-    """Return the snapshot of a batch. Raises PerennialError whatever went wrong: trying again gains nothing."""
+@contextlib.contextmanager
+def _reported(batch: Batch) -> Iterator[None]:
+    """Turn what nobody foresaw in reading a source into ReadingFailed: nothing is gained by trying it again."""
     try:
-        return snapshots.ensure(batch)
-    except (errors.PerennialError, DatabaseError):
+        yield
+    except (errors.PerennialError, OperationalError, InterfaceError):
         raise
     except Exception as error:
         logger.error("a source could not be read", exc_info=error, extra={"batch": str(batch.pk)})
@@ -95,16 +131,19 @@ def _work(claim: chunks.Claim, pulse: heartbeat.Pulse, batch: Batch) -> None:
     if not mine:
         return
     try:
-        snapshot = _read(batch)
+        with _reported(batch):
+            snapshot = snapshots.ensure(batch)
     except errors.PerennialError as error:
         _fail(claim, mine, error)
         return
-    for some in _slices(mine):
-        _carry(Work(claim=claim, pulse=pulse, snapshot=snapshot, runs=some))
-        chunks.refresh(batch.pk)
+    for some in _slices([run.pk for run in mine]):
+        # Read again: what was cancelled meanwhile is not fitted, and a champion that moved is met as it is.
+        if still := chunks.runs_of(claim, only=some):
+            _carry(Work(claim=claim, pulse=pulse, snapshot=snapshot, runs=still))
+            chunks.refresh(batch.pk)
 
 
-def _slices(mine: Sequence[TrainingRun]) -> Iterator[Sequence[TrainingRun]]:
+def _slices(mine: Sequence[UUID]) -> Iterator[Sequence[UUID]]:
     """Yield the runs in slices whose work takes about `commit_every_seconds`, reckoned from the slice before."""
     budget, size, start = conf.current().commit_every_seconds, FIRST_SLICE, 0
     while start < len(mine):
@@ -122,7 +161,7 @@ def _carry(work: Work) -> None:
     )
     try:
         page(work)
-    except (chunks.LeaseLost, DatabaseError):
+    except (chunks.LeaseLost, OperationalError, InterfaceError):
         raise
     except Exception as error:
         if len(work.runs) > 1 and not isinstance(error, SoftTimeLimitExceeded):

@@ -20,6 +20,11 @@ from training import conf, workers
 from training.models import Batch, Chunk, TrainingRun
 
 QUEUES = ("control", "interactive", "training", "monitoring")
+"""In the order in which they are served."""
+INLINE = "inline"
+"""The queue of commands that carry their own runs out; no worker serves it."""
+ROOM = 4
+"""Chunks handed out for each live slot: enough to keep it busy for the second until the next tick."""
 
 
 class LeaseLost(errors.Conflict):
@@ -36,6 +41,7 @@ class Claim:
     chunk_id: int
     fence: int
     worker: str
+    inline: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,16 +99,30 @@ def _grouped(runs: Sequence[TrainingRun], *, size: int) -> Iterable[list[Trainin
         yield from (members[start : start + size] for start in range(0, len(members), size))
 
 
-def take(*, limit: int, batch: Batch | None = None) -> list[Ticket]:
+def due(*, limit: int) -> list[Ticket]:
+    """Take due chunks for their queues, what people wait for first, and no more than their workers can soon begin.
+
+    The room is what the live slots of a queue take in a moment: the rest waits in the table, where it can be counted,
+    cancelled and put in order, and not in the broker.
+    """
+    tickets: list[Ticket] = []
+    for queue in QUEUES:
+        in_hand = Chunk.objects.filter(queue=queue, state=Chunk.State.DISPATCHED).count()
+        room = min(limit - len(tickets), ROOM * (workers.slots(queue) + 1) - in_hand)
+        if room > 0:
+            tickets += take(limit=room, queues=[queue])
+    return tickets
+
+
+def take(*, limit: int, queues: Sequence[str] = QUEUES, batch: Batch | None = None) -> list[Ticket]:
     """Mark due queued chunks as dispatched and return their tickets, oldest first; of one batch only, if given."""
-    due = Chunk.objects.filter(Q(not_before=None) | Q(not_before__lte=Now()), state=Chunk.State.QUEUED)
-    due = due.filter(batch=batch) if batch else due.filter(queue__in=QUEUES)
+    found = Chunk.objects.filter(Q(not_before=None) | Q(not_before__lte=Now()), state=Chunk.State.QUEUED)
+    found = found.filter(batch=batch) if batch else found.filter(queue__in=queues)
     with transaction.atomic():
-        picked = list(due.order_by("id").select_for_update(skip_locked=True, no_key=True)[:limit])
+        picked = list(found.order_by("id").select_for_update(skip_locked=True, no_key=True)[:limit])
         ids = [chunk.pk for chunk in picked]
-        Chunk.objects.filter(id__in=ids).update(
-            state=Chunk.State.DISPATCHED, attempt=F("attempt") + 1, dispatched_at=Now()
-        )
+        taken = Chunk.objects.filter(id__in=ids)
+        taken.update(state=Chunk.State.DISPATCHED, attempt=F("attempt") + 1, dispatched_at=Now())
         runs = TrainingRun.objects.filter(chunk__in=ids, state=TrainingRun.State.QUEUED)
         runs.update(state=TrainingRun.State.DISPATCHED, dispatched_at=Now())
     return [Ticket(chunk_id=chunk.pk, attempt=chunk.attempt + 1, queue=chunk.queue) for chunk in picked]
@@ -129,7 +149,7 @@ def claim(*, chunk_id: int, attempt: int, worker: str) -> Claim | None:
         mine = Chunk.objects.filter(id=chunk_id, attempt=attempt, state=Chunk.State.DISPATCHED)
         if not mine.update(state=Chunk.State.RUNNING, worker=worker, fence=F("fence") + 1, lease_until=_lease()):
             return None
-        fence = Chunk.objects.values_list("fence", flat=True).get(id=chunk_id)
+        fence, queue = Chunk.objects.values_list("fence", "queue").get(id=chunk_id)
         TrainingRun.objects.filter(
             chunk=chunk_id, state__in=[TrainingRun.State.DISPATCHED, TrainingRun.State.QUEUED]
         ).update(
@@ -138,7 +158,7 @@ def claim(*, chunk_id: int, attempt: int, worker: str) -> Claim | None:
             attempt=F("attempt") + 1,
             started_at=Coalesce("started_at", Now()),
         )
-    return Claim(chunk_id=chunk_id, fence=fence, worker=worker)
+    return Claim(chunk_id=chunk_id, fence=fence, worker=worker, inline=queue == INLINE)
 
 
 def _lease() -> object:
@@ -150,7 +170,10 @@ def _owned(claim: Claim) -> Q:
 
 
 def beat(claim: Claim) -> bool:
-    """Renew the lease; False means that it is lost."""
+    """Renew the lease; False means that it is lost. An inline command also shows that its waiting chunks have it."""
+    if claim.inline:
+        waiting = Chunk.objects.filter(queue=INLINE, state=Chunk.State.QUEUED, batch__chunks=claim.chunk_id)
+        Chunk.objects.filter(id__in=list(waiting.values_list("id", flat=True))).update(dispatched_at=Now())
     return bool(Chunk.objects.filter(_owned(claim)).update(lease_until=_lease()))
 
 
@@ -168,18 +191,20 @@ def done(claim: Claim) -> None:
         raise LeaseLost(f"Worker {claim.worker} lost chunk {claim.chunk_id} (fence {claim.fence}).")
 
 
-def release(claim: Claim) -> None:
-    """Give back what is left of a chunk, as at a shutdown: queued again, and no attempt charged."""
+def release(claim: Claim, *, delay_seconds: float = 0.0) -> None:
+    """Give back what is left of a chunk, as at a shutdown: queued again after a delay, and no attempt charged."""
     with transaction.atomic():
         chunk = Chunk.objects.select_for_update(no_key=True).filter(_owned(claim)).first()
         if chunk is not None:
             TrainingRun.objects.filter(chunk=chunk, state=TrainingRun.State.RUNNING).update(attempt=F("attempt") - 1)
             requeue([chunk])
+            Chunk.objects.filter(id=chunk.pk).update(not_before=Now() + timedelta(seconds=delay_seconds))
 
 
-def runs_of(claim: Claim) -> list[TrainingRun]:
-    """Return the runs that this claim is to carry out, in the order of their entities."""
+def runs_of(claim: Claim, *, only: Sequence[UUID] | None = None) -> list[TrainingRun]:
+    """Return the runs that this claim has yet to carry out, all or some, in the order of their entities."""
     mine = TrainingRun.objects.filter(chunk=claim.chunk_id, fence=claim.fence, state=TrainingRun.State.RUNNING)
+    mine = mine if only is None else mine.filter(id__in=only)
     related = mine.select_related("registered_model__fleet", "registered_model__champion", "policy__source", "version")
     return list(related.order_by("registered_model__entity_key"))
 
@@ -196,7 +221,8 @@ def count(batch_id: UUID) -> dict[str, int]:
 def refresh(batch_id: UUID) -> None:
     """Count a batch anew from its rows, and end it where nothing of it is open any more.
 
-    Counted, never incremented: two workers that end the last two runs at once both leave the truth.
+    Counted, never incremented. Of two that count at once one may write an older count; the batch is open then still,
+    and the next sweep counts again. Who ends it has seen every run ended, and nothing is written after that.
     """
     with connection.cursor() as cursor:
         cursor.execute(_REFRESH, [batch_id, batch_id, batch_id])
@@ -216,5 +242,5 @@ SET counts = counted.counts, expected = counted.expected,
     finished_at = CASE WHEN counted.open = 0 AND (unprepared.n = 0 OR b.halted)
                        THEN coalesce(b.finished_at, now()) ELSE b.finished_at END
 FROM counted, unprepared
-WHERE b.id = %s
+WHERE b.id = %s AND b.state = 'open'
 """

@@ -48,7 +48,7 @@ class Comparison:
     naive_candidate: bool = False
     """The candidate is seasonal naive itself."""
     incumbent: str = "none"
-    """How the incumbent was scored: `stored`, `twin`, `same_recipe` or `none`."""
+    """How the incumbent was scored: `stored`, `twin`, `same_recipe`, `unscored` or `none`, where there is none."""
     incumbent_mae: float | None = None
     mae_beside_incumbent: float | None = None
     """Of the candidate on the points that the incumbent forecast too; needed wherever there is an incumbent MAE."""
@@ -156,6 +156,9 @@ def _floor(comparison: Comparison, limits: GateLimits) -> Check:
 
 def _change(comparison: Comparison, limits: GateLimits) -> Check:
     """Not much worse than the incumbent; better than it where the candidate is only the floor."""
+    if comparison.incumbent == "unscored":
+        sentence = "The champion could not be scored on these windows: a person has to decide."
+        return Check(rule="change", outcome="held", sentence=sentence, value=comparison.mae)
     skipped = _no_change_check(comparison)
     if skipped:
         return Check(rule="change", outcome="skipped", sentence=skipped, value=comparison.mae)

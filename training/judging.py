@@ -16,10 +16,11 @@ from registry.reports import Check, GateReport, Verdict
 from training import candidates, dataset, evaluation, forecasting, gate
 from training.candidates import Candidate, Field
 from training.evaluation import Scored
+from training.trainers import table
 from training.trainers.base import Fitted, Forecaster, Refused
 
 logger = logging.getLogger(__name__)
-STORED, TWIN, SAME_RECIPE, NONE = "stored", "twin", "same_recipe", "none"
+STORED, TWIN, SAME_RECIPE, UNSCORED, NONE = "stored", "twin", "same_recipe", "unscored", "none"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -94,12 +95,21 @@ def _plain(params: Any) -> dict[str, Any]:
 
 def _twins(fields: Sequence[Field], incumbents: Sequence[_Incumbent]) -> list[_Incumbent]:
     """Fit the recipes of the champions that have seen the windows, on the train part that the candidate had."""
-    wanted = [place for place, incumbent in enumerate(incumbents) if incumbent.how == TWIN]
-    fits = candidates.fit_all([_order(fields[place], incumbents[place]) for place in wanted])
-    done = list(incumbents)
+    done = [_known_recipe(incumbent) for incumbent in incumbents]
+    wanted = [place for place, incumbent in enumerate(done) if incumbent.how == TWIN]
+    fits = candidates.fit_all([_order(fields[place], done[place]) for place in wanted])
     for place, fit in zip(wanted, fits, strict=True):
         done[place] = _with_twin(fields[place], incumbents[place], fit)
     return done
+
+
+def _known_recipe(incumbent: _Incumbent) -> _Incumbent:
+    """Return the incumbent, unscored where no twin can be made because its trainer is not installed any more."""
+    champion = incumbent.champion
+    if incumbent.how != TWIN or champion is None or champion.trainer in table.names():
+        return incumbent
+    told = f"The champion's trainer {champion.trainer} is not installed, so its recipe cannot be scored."
+    return replace(incumbent, how=UNSCORED, warnings=(*incumbent.warnings, told))
 
 
 def _order(field: Field, incumbent: _Incumbent) -> candidates.Order:
@@ -110,9 +120,9 @@ def _order(field: Field, incumbent: _Incumbent) -> candidates.Order:
 
 def _with_twin(field: Field, incumbent: _Incumbent, fit: Fitted | Refused) -> _Incumbent:
     if isinstance(fit, Refused):
-        # Without a twin there is nothing fair to compare with: the floor decides, and the report says so.
+        # Without a twin there is nothing fair to compare with: the gate holds it for a person.
         told = f"The champion's recipe could not be fitted again: {fit.sentence}"
-        return replace(incumbent, how=NONE, warnings=(*incumbent.warnings, told))
+        return replace(incumbent, how=UNSCORED, warnings=(*incumbent.warnings, told))
     return replace(incumbent, scored=evaluation.predict_windows(fit.forecaster, field.case.split.windows))
 
 

@@ -90,12 +90,15 @@ def _commit(work: Work, sealed: Sequence[Sealed], refused: Sequence[Outcome], *,
     """Write versions, pointers, forecasts and run rows in one transaction, for the runs that are still ours."""
     stored = {each.judged.field.case.run.pk: _store(each) for each in sealed}
     at = clock.now()
+    # Forecast before the transaction: nothing is computed while rows are locked.
+    fresh = {each.judged.field.case.run.pk: packing.refreshed(each.judged, at=at) for each in sealed if _stays(each)}
     with transaction.atomic():
         ours = outcomes.held(work.claim, [run.pk for run in work.runs])
         kept = [each for each in sealed if each.judged.field.case.run.pk in ours]
         registrations = [packing.registration(each, stored[each.judged.field.case.run.pk]) for each in kept]
         lifecycle.register(registrations, actor=ACTOR, cause="retrain", at=at)
         publishing.publish([row for each in kept if (row := packing.forecast(each, at=at))])
+        publishing.publish([row for run_id, row in fresh.items() if row is not None and run_id in ours])
         ended = [*_place(kept, at=at), *(outcome for outcome in refused if outcome.run_id in ours)]
         ended = [replace(each, details=replace(each.details, seconds=round(seconds, 3))) for each in ended]
         outcomes.close(ended, at=at)
@@ -116,9 +119,12 @@ def _place(kept: Sequence[Sealed], *, at: datetime) -> list[Outcome]:
         groups["nominate"], lifecycle.nominate, at=at
     )
     _moved(groups["reject"], lifecycle.reject, at=at)
-    stay = [*groups["nominate"], *groups["reject"], *groups["register"]]
-    publishing.publish([row for each in stay if (row := packing.refreshed(each.judged, at=at))])
     return [_ended(each, fate, overtaken) for fate, members in groups.items() for each in members]
+
+
+def _stays(sealed: Sealed) -> bool:
+    """Return whether the champion stays, and so publishes from the newest observations."""
+    return _fate(sealed) != "promote"
 
 
 def _fate(sealed: Sealed) -> str:

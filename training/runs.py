@@ -19,7 +19,6 @@ from training.models import Batch, RetrainingPolicy, TrainingRun
 from training.policy_terms import Reason
 
 State = TrainingRun.State
-INLINE = "inline"
 
 
 class EntityUnknown(errors.NotFound):
@@ -158,7 +157,7 @@ def _join(refused: Sequence[TrainingRun], reason: Reason, at: datetime) -> None:
     met = {opener.registered_model_id: opener for opener in openers}
     for run in refused:
         opener = met.get(run.registered_model_id)
-        code = "locked" if run.queue == INLINE else "joined"
+        code = "locked" if run.queue == chunks.INLINE else "joined"
         met_words = f"run {opener.id}, which is {opener.state}" if opener else "a run that has just ended"
         _skip(run, at, code, f"{run.registered_model} already has {met_words}.", "Follow that run.")
         run.joined = opener

@@ -83,16 +83,25 @@ def resume(policy: RetrainingPolicy, *, now: datetime) -> None:
 
 
 def fire_due(*, now: datetime) -> list[Batch]:
-    """Open a batch for each due slot that its policy's misfire rule lets fire. Any number of tickers may call this."""
-    with transaction.atomic():
-        due = RetrainingPolicy.objects.select_for_update(skip_locked=True, no_key=True, of=("self",)).filter(
-            enabled=True, paused=False, next_due_at__lte=now
-        )
-        fired = [
-            _fire(policy, now)
-            for policy in due.select_related("fleet", "source").order_by("next_due_at", "id")[:AT_ONCE]
-        ]
-    return [batch for batches in fired for batch in batches]
+    """Open a batch for each due slot that its policy's misfire rule lets fire. Any number of tickers may call this.
+
+    Each policy in a transaction of its own: one that cannot fire must not stop the others, nor hold their locks.
+    """
+    due = RetrainingPolicy.objects.filter(enabled=True, paused=False, next_due_at__lte=now)
+    ids = list(due.order_by("next_due_at", "id").values_list("id", flat=True)[:AT_ONCE])
+    return [batch for policy_id in ids for batch in _fire_alone(policy_id, now)]
+
+
+@transaction.atomic
+def _fire_alone(policy_id: int, now: datetime) -> list[Batch]:
+    free = RetrainingPolicy.objects.select_for_update(skip_locked=True, no_key=True, of=("self",))
+    due = free.filter(pk=policy_id, enabled=True, paused=False, next_due_at__lte=now)
+    policy = due.select_related("fleet", "source").first()
+    try:
+        return [] if policy is None else _fire(policy, now)
+    except errors.PerennialError as error:
+        logger.error("a policy cannot fire", extra={"policy": str(policy), "code": error.code, "sentence": str(error)})
+        return []
 
 
 def _fire(policy: RetrainingPolicy, now: datetime) -> list[Batch]:
@@ -146,7 +155,9 @@ def _open(policy: RetrainingPolicy, slot: datetime, now: datetime) -> Batch | No
             return runs.request(
                 fleet=policy.fleet, entities=None, reason=reason, at=now, queue="training", policy=policy, slot=slot
             )
-    except IntegrityError:
+    except IntegrityError as error:
+        if "slot_fires_once" not in str(error):
+            raise
         return None
     except errors.PerennialError as error:
         logger.error("a slot could not fire", extra={"policy": str(policy), "code": error.code, "sentence": str(error)})

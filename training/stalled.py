@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from training import chunks, conf
@@ -39,11 +39,10 @@ def _unclaimed() -> list[int]:
 
 
 def _orphans_of_inline() -> list[int]:
-    """Chunks of an inline command that ended before it claimed them go to the interactive queue."""
+    """Chunks of an inline command that shows no life any more go to the interactive queue."""
     limit = Now() - timedelta(seconds=conf.current().dispatched_seconds)
-    left = Chunk.objects.filter(state__in=[Chunk.State.QUEUED, Chunk.State.DISPATCHED], created_at__lt=limit).exclude(
-        queue__in=chunks.QUEUES
-    )
+    waiting = Chunk.objects.filter(queue=chunks.INLINE, state__in=[Chunk.State.QUEUED, Chunk.State.DISPATCHED])
+    left = waiting.filter(Q(dispatched_at=None) | Q(dispatched_at__lt=limit), created_at__lt=limit)
     with transaction.atomic():
         ids = chunks.requeue(left.select_for_update(skip_locked=True, no_key=True).order_by("id")[:AT_ONCE])
         Chunk.objects.filter(id__in=ids).update(queue="interactive")

@@ -20,11 +20,16 @@ logger = logging.getLogger(__name__)
 def dispatch(**_: Any) -> None:
     """Send a message for every due chunk; those that the broker does not take stay queued."""
     ticks.record("dispatch", at=clock.now())
-    tickets = chunks.take(limit=conf.current().dispatch_at_once)
+    limits = conf.current()
+    tickets = chunks.due(limit=limits.dispatch_at_once)
     for place, ticket in enumerate(tickets):
         try:
+            # A message older than this is for an attempt that has been given up.
             carry_out.apply_async(
-                kwargs={"chunk_id": ticket.chunk_id, "attempt": ticket.attempt}, queue=ticket.queue, retry=False
+                kwargs={"chunk_id": ticket.chunk_id, "attempt": ticket.attempt},
+                queue=ticket.queue,
+                retry=False,
+                expires=limits.dispatched_seconds,
             )
         except OperationalError as error:
             logger.warning("the broker takes no message, the chunks stay queued", extra={"error": str(error)})

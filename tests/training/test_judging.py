@@ -102,3 +102,18 @@ def test_a_champion_is_not_replaced_by_what_is_worse_than_seasonal_naive(tmp_pat
     run = run_of(fleet.retrain())
     assert (run.verdict, run.code) == ("failed", "not_better")
     assert run.registered_model.champion_id == champion
+
+
+@pytest.mark.requirement("E04")
+def test_a_champion_that_cannot_be_scored_at_all_makes_the_gate_hold_never_pass(tmp_path: Path) -> None:
+    fleet = daily(tmp_path, entities=("a",), trainers=(PROPHET,))
+    champion = run_of(fleet.retrain()).version_id
+    ModelVersion.objects.filter(pk=champion).update(trainer="gone")
+    try_next(fleet, TrainerChoice(name="seasonal_naive"))
+    write(fleet.path, entities=("a",), days=125)
+    run = run_of(fleet.retrain())
+    assert (run.state, run.verdict, run.code) == (TrainingRun.State.SUCCEEDED, "held", "held")
+    assert report_of(run).incumbent == "unscored"
+    assert run.registered_model.champion_id == champion
+    assert run.registered_model.challenger_id == run.pk
+    assert any("gone is not installed" in warning for warning in run.details.warnings)

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from billiard.exceptions import SoftTimeLimitExceeded
+from django.db import OperationalError
 
 from registry import history, store
 from registry.models import Event, ModelVersion, RegisteredModel
@@ -17,6 +19,7 @@ from tests.training.daily import FIRST, Daily, daily, write
 from training import carrying, chunks, publishing, retraining, runs, snapshots
 from training.models import Batch, Chunk, Forecast, Snapshot, TrainingRun
 from training.policy_terms import Expectations, Selector, TrainerChoice
+from training.trainers.seasonal_naive import SeasonalNaiveTrainer
 
 State = TrainingRun.State
 pytestmark = pytest.mark.django_db
@@ -397,3 +400,54 @@ def test_a_reading_that_nobody_foresaw_to_fail_ends_the_batch_with_its_reason(
     batch = fleet.retrain()
     assert (batch.state, batch.code) == (Batch.State.DONE, "reading_failed")
     assert "ZeroDivisionError: nobody foresaw this" in batch.sentence
+
+
+def test_a_database_that_fails_a_commit_costs_no_run_an_attempt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet = daily(tmp_path, entities=("a",))
+    batch = fleet.request()
+    [prepare] = chunks.take(limit=1, batch=batch)
+    carrying.carry_out(chunk_id=prepare.chunk_id, attempt=prepare.attempt, worker="test")
+    with monkeypatch.context() as patched:
+
+        def refuse(*args: Any, **kwargs: Any) -> Any:
+            raise OperationalError("canceling statement due to lock timeout")
+
+        patched.setattr(retraining, "_store", refuse)
+        for _ in range(4):
+            Chunk.objects.filter(batch=batch).update(not_before=None)
+            [ticket] = chunks.take(limit=1, batch=batch)
+            carrying.carry_out(chunk_id=ticket.chunk_id, attempt=ticket.attempt, worker="test")
+    run = run_of(batch)
+    assert (run.state, run.losses, run.attempt) == (State.QUEUED, 0, 0)
+    Chunk.objects.filter(batch=batch).update(not_before=None)
+    carrying.inline(batch, worker="test")
+    assert run_of(batch).state == State.SUCCEEDED
+
+
+def test_ctrl_c_gives_an_inline_chunk_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fleet = daily(tmp_path, entities=("a",))
+    with monkeypatch.context() as patched:
+
+        def interrupt(*args: Any, **kwargs: Any) -> Any:
+            raise KeyboardInterrupt
+
+        patched.setattr(retraining, "_store", interrupt)
+        batch = fleet.request()
+        with pytest.raises(KeyboardInterrupt):
+            carrying.inline(batch, worker="test")
+    assert run_of(batch).state == State.QUEUED
+
+
+def test_a_fit_that_meets_the_time_limit_ends_timed_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fleet = daily(tmp_path, entities=("a",))
+
+    def too_long(*args: Any, **kwargs: Any) -> Any:
+        raise SoftTimeLimitExceeded
+
+    monkeypatch.setattr(SeasonalNaiveTrainer, "_fit", too_long)
+    batch = fleet.request()
+    with pytest.raises(SoftTimeLimitExceeded):
+        carrying.inline(batch, worker="test")
+    assert (run_of(batch).state, run_of(batch).code) == (State.TIMED_OUT, "timed_out")

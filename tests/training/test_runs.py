@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -12,8 +13,9 @@ from django.db.models.functions import Now
 
 from tests import factories
 from tests.training.daily import REASON, Daily, daily
-from training import chunks, clock, outcomes, runs, stalled
-from training.models import Batch, Chunk, TrainingRun
+from tests.training.settings_of import training
+from training import carrying, chunks, clock, outcomes, runs, stalled
+from training.models import Batch, Chunk, TrainingRun, Worker
 from training.outcomes import Outcome
 
 State = TrainingRun.State
@@ -143,6 +145,56 @@ def test_a_chunk_is_not_taken_before_its_time(known: Daily) -> None:
     batch = known.request("a", queue="training")
     Chunk.objects.filter(batch=batch).update(not_before=Now() + timedelta(hours=1))
     assert chunks.take(limit=10) == []
+
+
+def test_the_dispatcher_hands_out_no_more_than_the_workers_can_soon_begin(known: Daily, settings: Any) -> None:
+    training(settings, chunk_runs=1)
+    for entity in "defghijkl":
+        factories.registered_model(fleet=known.fleet, entity_key=entity)
+    known.request(*"abcdefghijkl", queue="training")
+    assert Chunk.objects.count() == 12
+    assert len(chunks.due(limit=100)) == chunks.ROOM
+    assert chunks.due(limit=100) == []
+    Worker.objects.create(
+        name="w", host="h", pid=1, queues=["training"], slots=1, started_at=clock.now(), seen_at=clock.now()
+    )
+    assert len(chunks.due(limit=100)) == chunks.ROOM
+
+
+def test_what_a_person_waits_for_is_handed_out_before_a_backlog(known: Daily) -> None:
+    known.request("a", "b", queue="training")
+    known.request("c", queue="interactive")
+    assert chunks.due(limit=100)[0].queue == "interactive"
+
+
+def test_a_live_inline_command_keeps_its_waiting_chunks(known: Daily) -> None:
+    batch = known.request("a", "b", "c", queue="inline")
+    [ticket] = chunks.take(limit=1, batch=batch)
+    claim = chunks.claim(chunk_id=ticket.chunk_id, attempt=ticket.attempt, worker="inline")
+    assert claim is not None
+    Chunk.objects.filter(batch=batch).update(created_at=Now() - timedelta(hours=1))
+    chunks.beat(claim)
+    stalled.sweep()
+    assert set(Chunk.objects.filter(batch=batch).values_list("queue", flat=True)) == {"inline"}
+
+
+@pytest.mark.requirement("S09")
+def test_what_a_dead_inline_command_left_is_carried_on_by_the_next(known: Daily) -> None:
+    batch = known.request("a", "b", "c", queue="inline")
+    expire(claimed_first(batch))
+    Chunk.objects.filter(batch=batch).update(created_at=Now() - timedelta(hours=1))
+    carrying.resume(worker="next")
+    Chunk.objects.filter(batch=batch).update(created_at=Now() - timedelta(hours=1))
+    carrying.resume(worker="next")
+    assert set(states(batch).values()) == {State.SUCCEEDED}
+
+
+def claimed_first(batch: Batch) -> chunks.Claim:
+    """Claim the first of several chunks."""
+    [ticket] = chunks.take(limit=1, batch=batch)
+    claim = chunks.claim(chunk_id=ticket.chunk_id, attempt=ticket.attempt, worker="one")
+    assert claim is not None
+    return claim
 
 
 def test_chunks_of_inline_requests_are_left_to_their_command(known: Daily) -> None:

@@ -181,3 +181,12 @@ def test_jitter_spreads_the_models_of_a_slot_and_each_is_as_late_as_yesterday(ni
     assert delays[0] == delays[1]
     assert len(set(delays[0].values())) > 3
     assert all(timedelta(0) <= delay < timedelta(seconds=600) for delay in delays[0].values())
+
+
+def test_a_policy_that_cannot_fire_stops_no_other(nightly: Daily, caplog: Any) -> None:
+    due(nightly, SLOT)
+    broken = factories.policy(fleet=factories.fleet(), time_zone="Europe/Nowhere")
+    RetrainingPolicy.objects.filter(pk=broken.pk).update(next_due_at=SLOT - timedelta(hours=1))
+    [batch] = scheduling.fire_due(now=SOON)
+    assert batch.policy == nightly.policy
+    assert "a policy cannot fire" in caplog.text

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from django.core.validators import MinValueValidator
 from django.db import models
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from registry.fields import TypedJSONField
@@ -43,7 +45,9 @@ class RetrainingPolicy(models.Model):
     cron = models.CharField(max_length=100, default="30 18 * * *", help_text="five fields, in the policy's zone")
     time_zone = models.CharField(max_length=64, default="UTC")
     misfire = models.CharField(max_length=16, choices=Misfire, default=Misfire.RUN_LATEST)
-    misfire_limit = models.PositiveSmallIntegerField(default=3, help_text="most slots that run_all catches up")
+    misfire_limit = models.PositiveSmallIntegerField(
+        default=3, validators=[MinValueValidator(1)], help_text="most slots that run_all catches up"
+    )
     jitter_seconds = models.PositiveIntegerField(
         default=0, help_text="runs of a slot spread over this many seconds, each entity always by the same delay"
     )
@@ -70,7 +74,10 @@ class RetrainingPolicy(models.Model):
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["fleet", "name"], name="policy_name_is_unique_in_fleet")]
+        constraints = [
+            models.UniqueConstraint(fields=["fleet", "name"], name="policy_name_is_unique_in_fleet"),
+            models.CheckConstraint(condition=Q(misfire_limit__gte=1), name="misfire_limit_is_positive"),
+        ]
         indexes = [models.Index(fields=["next_due_at"], name="policy_next_due")]
         ordering = ["fleet", "name"]
         verbose_name_plural = "retraining policies"

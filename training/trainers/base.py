@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
+from billiard.exceptions import SoftTimeLimitExceeded
 from numpy.typing import NDArray
 
 from registry.errors import Corrupted, Invalid
@@ -178,7 +179,7 @@ class Trainer(Protocol):
     def fit_many(
         self, train: Sequence[Series], *, params: Sequence[Params], seeds: Sequence[int], grid: Grid
     ) -> list[Fitted | Refused]:
-        """Fit each series; one outcome for each in order, never an exception that ends the chunk but MemoryError."""
+        """Fit each series; one outcome for each in order, never an exception but MemoryError and time limits."""
         ...
 
     def load(self, data: bytes) -> Forecaster:
@@ -213,7 +214,7 @@ def _outcome(
         )
     try:
         return fit(series, params, seed)
-    except MemoryError:
+    except (MemoryError, SoftTimeLimitExceeded):
         raise
     except Exception as error:  # Libraries raise anything; it is reported for this series, not hidden.
         return Refused(

@@ -94,8 +94,10 @@ class ProphetForecaster:
         """Return forecast and interval; equal calls give equal answers, whatever was drawn before."""
         if not len(at):
             return Prediction(yhat=np.empty(0), lower=np.empty(0), upper=np.empty(0))
+        # Prophet sorts by wall time, which an hour in autumn has twice: ask for each time once, answer for each point.
+        times, places = np.unique(at.times, return_inverse=True)
         with _seeded(self.seed):
-            answer = self.prophet.predict(pd.DataFrame({"ds": at.times}))
+            answer = self.prophet.predict(pd.DataFrame({"ds": times})).iloc[places]
         yhat = answer["yhat"].to_numpy(dtype=np.float64)
         lower, upper = self._bounds(answer, yhat)
         if self.nonnegative:

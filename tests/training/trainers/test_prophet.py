@@ -17,7 +17,7 @@ from prophet import Prophet
 from tests.training.series import BAKERY, DAILY, a_series, bakery, weekly_pattern
 from training import dataset
 from training.trainers import prophet
-from training.trainers.base import Fitted, ForecasterUnreadable, Grid, ParamsInvalid, Prediction, Series
+from training.trainers.base import Fitted, ForecasterUnreadable, Grid, ParamsInvalid, Points, Prediction, Series
 
 FIT = prophet.TRAINER.fit_many
 
@@ -171,3 +171,20 @@ def test_a_parameter_that_is_not_allowed_is_refused_by_key_and_says_what_is(para
 def test_json_of_the_right_format_with_other_fields_is_refused() -> None:
     with pytest.raises(ForecasterUnreadable):
         prophet.TRAINER.load(json.dumps({"format": prophet.FORMAT, "prophet": {}}).encode())
+
+
+def test_the_hour_that_autumn_has_twice_gets_each_points_own_answer() -> None:
+    grid = Grid(frequency="15min", horizon=12, season_length=96, time_zone="Europe/Berlin")
+    instants = np.arange("2025-10-20", "2025-10-26", np.timedelta64(15, "m"), dtype="datetime64[us]")
+    hours = (grid.local(instants) - grid.local(instants).astype("datetime64[D]")) / np.timedelta64(1, "h")
+    series = Series(
+        entity="a", instants=instants, times=grid.local(instants), target=hours**2, features=np.empty((len(hours), 0))
+    )
+    [fitted] = prophet.TRAINER.fit_many([series], params=[prophet.TRAINER.check_params({})], seeds=[1], grid=grid)
+    assert isinstance(fitted, Fitted)
+    at = dataset.future(series, grid)
+    together = fitted.forecaster.predict(series, at).yhat
+    for place in range(len(at)):
+        one = slice(place, place + 1)
+        alone = Points(instants=at.instants[one], times=at.times[one], features=at.features[one])
+        assert fitted.forecaster.predict(series, alone).yhat[0] == pytest.approx(together[place])

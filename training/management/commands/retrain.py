@@ -12,7 +12,7 @@ from typing import Any
 
 from registry import terminal
 from registry.models import Fleet
-from training import carrying, clock, conf, following, policy_terms, rehearsal, results, runs, workers
+from training import carrying, chunks, clock, conf, following, policy_terms, rehearsal, results, runs, workers
 from training.models import Batch, TrainingRun
 
 
@@ -46,7 +46,10 @@ class Command(terminal.Command):
             return
         _check_entities(fleet, entities)
         queue = _queue(entities, inline=options["inline"])
-        if not options["inline"]:
+        if options["inline"]:
+            with following.quiet(options["verbosity"]):
+                carrying.resume(worker=_identity())
+        else:
             _check_workers(queue)
         asked = {"fleet": fleet, "entities": entities, "look_back_days": options["days"]}
         batch = runs.request(**asked, reason=_reason(), at=clock.now(), queue=queue)
@@ -75,7 +78,7 @@ class Command(terminal.Command):
             self.say(f"Batch {batch.pk} of fleet {batch.fleet.name}")
         if options["inline"]:
             with self._progress(batch, options), following.quiet(options["verbosity"]):
-                carrying.inline(batch, worker=f"inline:{socket.gethostname()}:{os.getpid()}")
+                carrying.inline(batch, worker=_identity())
         elif options["wait"]:
             self._wait(batch, options)
         self._show(batch, options)
@@ -129,7 +132,11 @@ def _check_entities(fleet: Fleet, entities: Sequence[str] | None) -> None:
 
 def _queue(entities: Sequence[str] | None, *, inline: bool) -> str:
     """A whole fleet goes where the backlog is, so that a person who names one model never waits behind it."""
-    return runs.INLINE if inline else "interactive" if entities else "training"
+    return chunks.INLINE if inline else "interactive" if entities else "training"
+
+
+def _identity() -> str:
+    return f"inline:{socket.gethostname()}:{os.getpid()}"
 
 
 def _check_workers(queue: str) -> None:
