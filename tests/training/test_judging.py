@@ -107,7 +107,7 @@ def test_a_champion_is_not_replaced_by_what_is_worse_than_seasonal_naive(tmp_pat
 @pytest.mark.requirement("E04")
 def test_a_champion_that_cannot_be_scored_at_all_makes_the_gate_hold_never_pass(tmp_path: Path) -> None:
     fleet = daily(tmp_path, entities=("a",), trainers=(PROPHET,))
-    champion = run_of(fleet.retrain()).version_id
+    champion = champion_of(run_of(fleet.retrain())).pk
     ModelVersion.objects.filter(pk=champion).update(trainer="gone")
     try_next(fleet, TrainerChoice(name="seasonal_naive"))
     write(fleet.path, entities=("a",), days=125)
