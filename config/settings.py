@@ -78,6 +78,7 @@ WSGI_APPLICATION = "config.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "registry" / "templates"],  # before Unfold's, one of which it replaces
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [

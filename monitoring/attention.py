@@ -16,10 +16,11 @@ from registry.admin import base
 from registry.models import ModelVersion, RegisteredModel
 from training import conf, workers
 from training.admin import schedule
-from training.admin.outcomes import FAILED
-from training.models import RetrainingPolicy, TrainingRun, Worker
+from training.admin.outcomes import FAILED, FAILED_BATCH
+from training.models import Batch, RetrainingPolicy, TrainingRun, Worker
 
 RECENT = timedelta(hours=24)
+WEEK = timedelta(days=7)
 NEEDED_QUEUES = ("interactive", "training")
 BEAT_SILENT = timedelta(seconds=60)
 
@@ -52,6 +53,7 @@ def find(request: HttpRequest, *, now: datetime) -> list[Item]:
     if known is None:
         checks: Iterable[Callable[[HttpRequest, datetime], Iterable[Item]]] = (
             _processes,
+            _batches,
             _runs,
             _versions,
             _policies,
@@ -89,6 +91,20 @@ def _processes(request: HttpRequest, now: datetime) -> Iterable[Item]:
             count=1,
             address=display.listing(RetrainingPolicy),
             next_step="Set PERENNIAL_TRAINING_ENABLED=1 and restart.",
+        )
+
+
+def _batches(request: HttpRequest, now: datetime) -> Iterable[Item]:
+    ended = (now - RECENT).replace(microsecond=0)  # as the address carries it
+    # The bound on ids spares the whole history: every page asks this, and no batch is open for a week.
+    failed = seen_batches(request).filter(FAILED_BATCH, id__gte=since(now - WEEK), finished_at__gte=ended).count()
+    if failed:
+        yield Item(
+            urgency="critical",
+            what="Batches failed in the last 24 hours: their sources could not be read.",
+            count=failed,
+            address=display.listing(Batch, halted__exact=1, state__exact="done", finished_at__gte=iso(ended)),
+            next_step="Each says why, and what to do next. Nothing of it was retrained.",
         )
 
 
@@ -159,6 +175,11 @@ def _challengers(request: HttpRequest, now: datetime) -> Iterable[Item]:
 def seen_models(request: HttpRequest) -> Any:
     """Return the models that this user may see."""
     return base.scoped(RegisteredModel.objects.all(), request, "fleet__tenant")
+
+
+def seen_batches(request: HttpRequest) -> Any:
+    """Return the batches that this user may see."""
+    return base.scoped(Batch.objects.all(), request, "fleet__tenant")
 
 
 def seen_runs(request: HttpRequest) -> Any:

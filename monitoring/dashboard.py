@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.db.models import Count
 from django.db.models.functions import TruncDate
@@ -16,7 +18,7 @@ from registry.admin import base, charts
 from registry.models import Fleet, RegisteredModel
 from training import conf, workers
 from training.admin.attached import outcome
-from training.admin.outcomes import OUTCOMES
+from training.admin.outcomes import FAILED_BATCH, OUTCOMES, batch_badge
 from training.admin.workers import condition
 from training.models import Chunk, TrainingRun, Worker
 
@@ -66,27 +68,30 @@ def figures(request: HttpRequest, *, now: datetime) -> list[tuple[Any, str, str]
 
 
 def troubled(request: HttpRequest, *, now: datetime) -> dict[str, Any]:
-    """Return the newest runs that failed or were held."""
-    wanted = attention.seen_runs(request).filter(id__gte=attention.since(now - timedelta(days=7)))
-    rows = (
-        wanted.filter(OUTCOMES["failed"] | OUTCOMES["held"])
-        .select_related("registered_model__fleet")
-        .defer("report", "details")
-    )
-    listed = [
-        (
-            display.instant(run.requested_at),
-            display.link(run.registered_model),
-            outcome(run),
-            run.next_step or display.NOTHING,
-        )
-        for run in rows.order_by("-id")[:SHOWN]
-    ]
+    """Return the newest runs that failed or were held, and the newest batches that failed, in one list."""
+    first = attention.since(now - attention.WEEK)
+    found = [*_troubled_runs(request, first), *_failed_batches(request, first)]
+    found.sort(key=lambda each: each[0], reverse=True)
     return {
-        "heads": ("Asked for", "Model", "What happened", "Next step"),
-        "rows": listed,
-        "empty": "No run failed or was held in the last 7 days.",
+        "heads": ("Asked for", "Model or fleet", "What happened", "Next step"),
+        "rows": [(display.instant(at), *cells) for at, *cells in found[:SHOWN]],
+        "empty": "Nothing failed or was held in the last 7 days.",
     }
+
+
+def _troubled_runs(request: HttpRequest, first: UUID) -> Iterable[tuple[datetime, Any, Any, str]]:
+    wanted = attention.seen_runs(request).filter(OUTCOMES["failed"] | OUTCOMES["held"], id__gte=first)
+    rows = wanted.select_related("registered_model__fleet").defer("report", "details")
+    for run in rows.order_by("-id")[:SHOWN]:
+        yield run.requested_at, display.link(run.registered_model), outcome(run), run.next_step or display.NOTHING
+
+
+def _failed_batches(request: HttpRequest, first: UUID) -> Iterable[tuple[datetime, Any, Any, str]]:
+    wanted = attention.seen_batches(request).filter(FAILED_BATCH, id__gte=first)
+    for batch in wanted.select_related("fleet").order_by("-id")[:SHOWN]:
+        pill = display.linked(batch_badge(batch), display.address(batch))
+        told = display.spread(display.joined(pill, batch.sentence))
+        yield batch.requested_at, display.link(batch.fleet, batch.fleet.name), told, batch.next_step or display.NOTHING
 
 
 def outcomes(request: HttpRequest, *, now: datetime) -> dict[str, Any]:

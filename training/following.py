@@ -23,6 +23,8 @@ POLL_SECONDS = 0.25
 UNSERVED_SECONDS = 60.0
 # Below this many columns a reason would be broken into six lines.
 WIDE = 100
+# One cause often fails a whole fleet; its first runs tell it.
+MOST_FAILURES = 5
 BAD = (TrainingRun.State.FAILED, TrainingRun.State.TIMED_OUT)
 
 
@@ -100,6 +102,14 @@ def outcome(title: str, rows: Sequence[results.Row], *, width: int) -> Group:
     columns = ["entity", "version>", "MAE>", "relative MAE>", "verdict", *(["reason~"] if is_wide else []), "seconds>"]
     table = terminal.table(heading, columns, [_cells(row, with_reason=is_wide) for row in rows])
     return Group(table) if is_wide else Group(table, "", *(Text(f"{row.entity}: {row.reason}") for row in rows))
+
+
+def failures(rows: Sequence[results.Row]) -> list[str]:
+    """Return a line for each failed run with its code, its sentence and the next step: the first few, then a count."""
+    failed = [row for row in rows if row.state in BAD]
+    told = [f"{row.entity}: {row.code}. {row.reason} {row.next_step}".rstrip() for row in failed[:MOST_FAILURES]]
+    rest = len(failed) - len(told)
+    return [*told, f"{rest} more failed; the table and the admin show each."] if rest else told
 
 
 def _cells(row: results.Row, *, with_reason: bool) -> list[object]:

@@ -133,7 +133,7 @@ class ScopedAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold publishes no type
     def build_panels(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
         built = [(panel, panel.build(request, obj)) for panel in self.get_panels(request, obj)]
         cards = [
-            {"title": panel.title, "template": panel.template, "wide": panel.wide, "data": data}
+            {"title": data.get("title", panel.title), "template": panel.template, "wide": panel.wide, "data": data}
             for panel, data in built
             if data is not None
         ]

@@ -74,7 +74,9 @@ class Action:
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """A card on the page of a row. `build` returns what the template shows, or None to leave the card out."""
+    """A card on the page of a row. `build` returns what the template shows, or None to leave the card out; its
+    `title` stands in for that of the panel.
+    """
 
     title: str
     template: str

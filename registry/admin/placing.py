@@ -6,12 +6,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from django import forms
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminIntegerFieldWidget
 
 from registry import display, errors, lifecycle, succession
 from registry.admin.extensions import Action, Done, Order, ReasonForm
 from registry.models import ModelVersion, RegisteredModel
+
+COMES_NEXT = "The next retraining may promote another version. Pause the model to stay on this one."
 
 
 class RollBackForm(ReasonForm):
@@ -32,7 +38,7 @@ def _ask_roll_back(models: Sequence[Any]) -> str:
     serving = (
         f"v{model.champion.number} ({model.champion.label}), which serves now" if model.champion else "no champion"
     )
-    return f"Roll {model} back from {serving}. {_before(model)}"
+    return f"Roll {model} back from {serving}. {_before(model)} {COMES_NEXT}"
 
 
 def _before(model: RegisteredModel) -> str:
@@ -55,7 +61,7 @@ def _roll_back(order: Order) -> Done:
     )
     serving = event.to_version
     back = f"v{serving.number} ({serving.label})" if serving else "no version"
-    return Done(sentence=f"{model} is back on {back}.", address=display.address(model))
+    return Done(sentence=f"{model} is back on {back}. {COMES_NEXT}", address=display.address(model))
 
 
 def _numbered(model: RegisteredModel, number: int) -> ModelVersion:
@@ -78,7 +84,7 @@ def _ask_promote(versions: Sequence[Any]) -> str:
     model = version.registered_model
     serving = f"v{model.champion.number} ({model.champion.label})" if model.champion else "no champion yet"
     made = f"v{version.number} ({version.label})"
-    return f"Make {made} champion of {model}, in place of {serving}. It serves at once; no gate is asked."
+    return f"Make {made} champion of {model}, in place of {serving}. It serves at once; no gate is asked. {COMES_NEXT}"
 
 
 def _promote(order: Order) -> Done:
@@ -116,3 +122,11 @@ PROMOTE = Action(
     perform=_promote,
     applies=_may_serve,
 )
+
+
+def offer(request: HttpRequest, version: ModelVersion | None) -> SafeString | str:
+    """Return the button that leads to the promotion of a challenger; empty where this user may not, or it cannot be."""
+    if version is None or version.state != ModelVersion.State.READY or not request.user.has_perm(PROMOTE.permission):
+        return ""
+    address = reverse("admin:registry_modelversion_act", args=[version.pk, PROMOTE.name])
+    return format_html('<a class="pn-button pn-button-primary" href="{}">Promote v{}</a>', address, version.number)

@@ -21,16 +21,17 @@ SHOWN_EVENTS = 12
 
 def champion_card(request: HttpRequest, model: RegisteredModel) -> dict[str, Any]:
     """Return what serves now and how good it was at its gate."""
-    champion = model.champion
+    champion, waiting = model.champion, _waiting(request, model)
+    title = f"Champion of {model}"
     if champion is None:
-        return {"champion": None}
+        return {"title": title, "champion": None, "waiting": waiting}
     move = (
         Event.objects.filter(registered_model=model, to_version=champion, kind__in=history.CHAMPION_KINDS)
         .order_by("-count")
         .first()
     )
-    challenger = model.challenger
     return {
+        "title": title,
         "champion": champion,
         "unit": model.fleet.unit,
         "mae": metric(champion, "mae"),
@@ -46,15 +47,18 @@ def champion_card(request: HttpRequest, model: RegisteredModel) -> dict[str, Any
                 else display.NOTHING,
             ),
             ("Fitted on data to", display.stamp(champion.fit_end)),
-            (
-                "Challenger",
-                display.joined(display.badge("challenger"), display.link(challenger, f"v{challenger.number} waits"))
-                if challenger
-                else "none",
-            ),
+            ("Challenger", waiting or "none"),
             ("State of the model", display.badge(model.state)),
         ],
     }
+
+
+def _waiting(request: HttpRequest, model: RegisteredModel) -> Any:
+    challenger = model.challenger
+    if challenger is None:
+        return ""
+    named = display.link(challenger, f"v{challenger.number} waits")
+    return display.joined(display.badge("challenger"), named, placing.offer(request, challenger))
 
 
 def metric(version: ModelVersion, name: str) -> float | None:

@@ -82,4 +82,5 @@ def test_the_whole_demo_runs_on_its_own_servers_and_ends_clean() -> None:
     assert len(re.findall(r"^store0\d_\w+ ", done.stdout, re.MULTILINE)) == 24
     assert len(re.findall(r"^R1[05] ", done.stdout, re.MULTILINE)) == 4
     assert re.search(r"^store0\d_\w+ +2 .* refused +MAE .* of seasonal naive", done.stdout, re.MULTILINE)
-    assert re.search(r"http://127.0.0.1:\d+/admin/\s+user admin, password \S{16} ", done.stdout)
+    again = r"`make up` starts the web page again:\s+http://127.0.0.1:8000/admin/, user admin, password \S{16} "
+    assert re.search(again, done.stdout)

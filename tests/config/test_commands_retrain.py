@@ -97,13 +97,27 @@ def test_a_failed_run_ends_it_with_status_1_and_its_reason(tmp_path: Path) -> No
     assert RegisteredModel.objects.get(entity_key="bread").champion_id is not None
 
 
+def test_below_the_table_failed_runs_tell_code_sentence_and_next_step(tmp_path: Path) -> None:
+    commands.shop(tmp_path, days={"bread": 70, **{f"new{number}": 29 for number in range(7)}})
+    said = commands.run("retrain", "shop", "--inline")
+
+    # As wide as a log: a paragraph may be broken anywhere.
+    words = " ".join(said.text.split())
+    failed = TrainingRun.objects.filter(code="too_few_points").order_by("registered_model__entity_key")
+    assert len(failed) == 7
+    told = [f"new{n}: {run.code}. {run.sentence} {run.next_step}" in words for n, run in enumerate(failed)]
+    assert told == [True] * 5 + [False] * 2
+    assert "2 more failed;" in words
+
+
 def test_a_source_that_cannot_be_read_ends_it_with_status_1(tmp_path: Path) -> None:
     commands.shop(tmp_path)
     (tmp_path / "sold.csv").unlink()
     said = commands.run("retrain", "shop", "--inline")
 
     assert said.status == 1
-    assert "there is no file" in said.text
+    assert "source_missing. " in said.text
+    assert said.text.count("there is no file") == 1
 
 
 def test_with_nothing_to_do_it_ends_with_status_3(tmp_path: Path) -> None:
@@ -174,11 +188,20 @@ def test_a_dry_run_makes_every_check_and_writes_nothing(tmp_path: Path) -> None:
     before = [table.objects.count() for table in TABLES]
     said = commands.run("retrain", "shop", "--dry-run")
 
-    assert said.status == 0
+    assert said.status == 1
     assert [table.objects.count() for table in TABLES] == before
     assert "1 of 2 would be trained, 1 refused." in said.text
     assert "2026-01-01" in said.text
     assert "29" in said.text
+
+
+def test_a_dry_run_of_a_sound_fleet_says_ok_and_ends_with_status_0(tmp_path: Path) -> None:
+    commands.shop(tmp_path, days={"bread": 100})
+    said = commands.run("retrain", "shop", "--dry-run")
+
+    assert said.status == 0
+    [line] = [line for line in said.text.splitlines() if line.startswith("bread")]
+    assert line.split()[-1] == "ok"
 
 
 @pytest.mark.requirement("T05")

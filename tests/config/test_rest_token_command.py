@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 
-from registry.models import ApiToken
+from registry.models import ApiToken, Fleet
 from tests import factories
 from tests.rest_client import Caller
 
@@ -44,12 +45,26 @@ def test_a_token_expires_even_when_nobody_says_when() -> None:
     [
         (("bob", "--label", "x"), "no user 'bob'"),
         (("ada", "--label", "x", "--tenant", "globex"), "may not see tenant globex"),
+        (("ada", "--label", "x", "--tenant", "acne"), r"There is no tenant 'acne'\. There are acme, globex, initech\."),
         (("ada", "--label", "x", "--days", "0"), "from 1 to"),
         (("ada", "--label", " "), "1 to 100 characters"),
     ],
 )
 def test_what_makes_no_sense_is_refused_in_words(arguments: tuple[str, ...], words: str) -> None:
-    factories.user(role="viewer", username="ada")
-    with pytest.raises(CommandError, match=words):
+    factories.user(role="viewer", username="ada", tenants=("acme",))
+    Fleet.objects.create(tenant="globex", name="shop", kind="forecast", frequency="D")
+    factories.source(tenant="initech")
+    with pytest.raises(CommandError, match=words) as refused:
         token(*arguments)
+    assert refused.value.returncode == 2
     assert not ApiToken.objects.exists()
+
+
+def test_a_superuser_gets_no_token_for_a_tenant_that_nobody_has() -> None:
+    get_user_model().objects.create_superuser(username="root", password="x")
+    with pytest.raises(CommandError, match="makes the first one"):
+        token("root", "--label", "x", "--tenant", "acme")
+    Fleet.objects.create(tenant="default", name="shop", kind="forecast", frequency="D")
+    with pytest.raises(CommandError, match=r"^There is no tenant 'acme'\. There are default\.$"):
+        token("root", "--label", "x", "--tenant", "acme")
+    assert token("root", "--label", "x", "--tenant", "default")[0].startswith("prn_")

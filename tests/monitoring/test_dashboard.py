@@ -117,3 +117,28 @@ def test_ids_below_an_instant_leave_out_what_was_made_before() -> None:
     now = timestamps.utc_now()
     made = factories.run(registered_model=factories.registered_model())
     assert attention.since(now - timedelta(minutes=1)) < made.pk < attention.since(now + timedelta(minutes=1))
+
+
+@pytest.mark.usefixtures("running")
+def test_batches_that_failed_need_attention_and_stand_among_what_failed() -> None:
+    now = timestamps.utc_now()
+    fleet = factories.fleet(name="shops")
+    told = {
+        "state": "done",
+        "halted": True,
+        "code": "source_unreachable",
+        "sentence": "The source shop did not answer.",
+        "next_step": "Look whether its database runs.",
+    }
+    factories.batch(fleet=fleet, requested_at=now, finished_at=now - timedelta(hours=1), **told)
+    factories.batch(fleet=fleet, requested_at=now, finished_at=now - timedelta(days=2), **told)
+    factories.batch(fleet=fleet, requested_at=now, finished_at=now, state="done")
+    factories.batch(fleet=factories.fleet(tenant="other"), requested_at=now, finished_at=now, **told)
+    http = admin_pages.client(role="viewer", tenants=("acme",))
+    items, answer = attended(http)
+    item = items.pop("Batches failed in the last 24 hours: their sources could not be read.")
+    assert (items, item.urgency, item.count) == ({}, "critical", 1)
+    assert http.get(item.address).context["cl"].result_count == 1
+    assert len(answer.context["troubled"]["rows"]) == 2
+    for words in ("shops", "The source shop did not answer.", "Look whether its database runs."):
+        assert words in text(answer)

@@ -266,3 +266,29 @@ def test_the_sidebar_counts_what_needs_attention() -> None:
     answer = admin_pages.client().get("/admin/")
     items = answer.context["sidebar_navigation"][0]["items"]
     assert str(items[0]["badge_callback"]) == str(len(answer.context["items"]))
+
+
+COMES_NEXT = "The next retraining may promote another version. Pause the model to stay on this one."
+
+
+def test_who_promotes_or_rolls_back_is_told_that_the_next_retraining_may_undo_it() -> None:
+    model = factories.registered_model()
+    factories.champion(registered_model=model)
+    factories.champion(registered_model=model)
+    waiting = factories.version(registered_model=model)
+    http = admin_pages.client(role="approver")
+    assert COMES_NEXT in text(http.get(action(waiting, "promote")))
+    assert COMES_NEXT in text(http.get(action(model, "roll-back")))
+    answer = http.post(action(model, "roll-back"), {"reason": "bad on Sundays"}, follow=True)
+    assert f"{model} is back on v1" in text(answer)
+    assert COMES_NEXT in text(answer)
+
+
+def test_a_name_reads_as_it_is_in_heading_and_on_the_champion_card() -> None:
+    model = factories.registered_model(fleet=factories.fleet(name="bakery"), entity_key="store00")
+    answer = admin_pages.client(role="viewer").get(page(model))
+    heading = answer.content.decode().split("<h1")[1].split("</h1>")[0]
+    assert str(model) in heading
+    assert str(model).capitalize() not in heading
+    assert "Registered models" in heading
+    assert f"Champion of {model}" in text(answer)

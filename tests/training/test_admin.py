@@ -10,8 +10,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from registry import ticks, timestamps
-from registry.models import RegisteredModel
+from registry import lifecycle, ticks, timestamps
+from registry.models import ModelVersion, RegisteredModel
 from registry.reports import Check, GateReport, Verdict
 from tests import admin_pages, factories
 from tests.admin_pages import action, listing, page, text
@@ -277,3 +277,91 @@ def test_the_fleet_page_lists_models_with_champion_and_last_run() -> None:
     said = text(admin_pages.client(role="viewer").get(page(model.fleet)))
     for words in (model.entity_key, f"v{version.number}", "failing", "29 observations are fewer than 30."):
         assert words in said
+
+
+FAILED_READING = {
+    "state": "done",
+    "halted": True,
+    "code": "source_unreachable",
+    "sentence": "The source shop did not answer.",
+    "next_step": "Look whether its database runs.",
+    "finished_at": factories.NOW,
+}
+
+
+@pytest.mark.requirement("U04")
+def test_a_batch_whose_reading_failed_reads_as_failed_with_reason_and_next_step_wherever_it_is_listed() -> None:
+    model = governed()
+    policy = RetrainingPolicy.objects.get()
+    batch = factories.batch(fleet=model.fleet, policy=policy, slot=factories.NOW, **FAILED_READING)
+    http = admin_pages.client(role="viewer")
+    for address in (listing(Batch), page(batch), page(model.fleet), page(policy)):
+        answer = http.get(address)
+        said = text(answer)
+        for words in ("source_unreachable", "The source shop did not answer.", "Look whether its database runs."):
+            assert words in said, (address, words)
+        badges = [badge.split("</span>")[1] for badge in answer.content.decode().split('class="pn-badge pn-bad"')[1:]]
+        assert "failed" in badges, address
+        assert "</span>done</span>" not in answer.content.decode(), address
+
+
+def test_a_batch_that_ended_is_not_said_to_be_read_still() -> None:
+    fleet = governed().fleet
+    failed, reading = factories.batch(fleet=fleet, **FAILED_READING), factories.batch(fleet=fleet)
+    http = admin_pages.client(role="viewer")
+    assert "Its source is being read" in text(http.get(page(reading)))
+    said = text(http.get(page(failed)))
+    assert "Its source is being read" not in said
+    assert "It ended without a run." in said
+    assert "no run was made" in said
+
+
+def test_a_batch_that_ended_well_reads_as_done() -> None:
+    batch = factories.batch(fleet=governed().fleet, state="done", finished_at=factories.NOW)
+    for address in (listing(Batch), page(batch), page(batch.fleet)):
+        body = admin_pages.client(role="viewer").get(address).content.decode()
+        assert "</span>done</span>" in body
+        assert 'class="pn-badge pn-bad"' not in body
+
+
+def held(model: RegisteredModel) -> tuple[TrainingRun, ModelVersion]:
+    version = factories.version(registered_model=model)
+    move = lifecycle.Move(registered_model_id=model.pk, version_id=version.pk, expected_id=None)
+    lifecycle.nominate([move], actor="t", cause="gate", at=factories.NOW)
+    model.refresh_from_db()
+    return factories.run(registered_model=model, state="succeeded", verdict="held", version=version), version
+
+
+@pytest.mark.requirement("U04")
+@pytest.mark.parametrize("served", [True, False])
+def test_a_held_run_and_its_model_offer_the_promotion_of_what_waits(served: bool) -> None:
+    model = governed()
+    if served:
+        factories.champion(registered_model=model)
+    run, version = held(model)
+    approver, viewer = admin_pages.client(role="approver"), admin_pages.client(role="viewer")
+    for row in (run, model):
+        answer = approver.get(page(row))
+        assert f"Promote v{version.number}" in text(answer)
+        assert f'href="{action(version, "promote")}"' in answer.content.decode()
+        assert f"Promote v{version.number}" not in text(viewer.get(page(row)))
+    assert approver.get(action(version, "promote")).status_code == 200
+
+
+def test_a_held_run_whose_version_waits_no_longer_offers_nothing() -> None:
+    model = governed()
+    run, version = held(model)
+    approver = admin_pages.client(role="approver")
+    approver.post(action(version, "promote"), {"reason": "good enough"})
+    for row in (run, model):
+        assert f"Promote v{version.number}" not in text(approver.get(page(row)))
+
+
+@pytest.mark.parametrize(
+    ("verdict", "words"), [("passed", "last run passed"), ("failed", "last run refused"), ("", "champion serves")]
+)
+def test_the_condition_of_a_served_model_says_how_its_last_run_ended(verdict: str, words: str) -> None:
+    model = governed()
+    factories.champion(registered_model=model)
+    factories.run(registered_model=model, state="succeeded", verdict=verdict)
+    assert words in text(admin_pages.client(role="viewer").get(page(model.fleet)))

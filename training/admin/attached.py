@@ -16,11 +16,13 @@ from registry.admin.registered_models import metric
 from registry.models import Fleet, ModelVersion, RegisteredModel
 from training import publishing
 from training.admin import retrain, schedule
+from training.admin.outcomes import batch_outcome
 from training.models import Batch, RetrainingPolicy, TrainingRun
 
 SHOWN_MODELS = 25
 SHOWN_ROWS = 8
 State = TrainingRun.State
+LAST_RUN = {"passed": "last_passed", "failed": "last_refused"}  # by verdict: the badge of a model with a champion
 
 
 def newest_runs(models: Sequence[RegisteredModel]) -> dict[int, TrainingRun]:
@@ -35,7 +37,7 @@ def newest_runs(models: Sequence[RegisteredModel]) -> dict[int, TrainingRun]:
 
 
 def condition(model: RegisteredModel, run: TrainingRun | None) -> str:
-    """Return the one word for a model: paused, running, failing, held, new or fresh."""
+    """Return the badge for a model: paused, running, failing, held, new, or how its last run ended."""
     if model.state != RegisteredModel.State.ACTIVE:
         return model.state
     if run is not None and run.state in TrainingRun.OPEN:
@@ -44,7 +46,9 @@ def condition(model: RegisteredModel, run: TrainingRun | None) -> str:
         return "failing"
     if model.champion_id is None:
         return "new"
-    return "held" if model.challenger_id is not None else "fresh"
+    if model.challenger_id is not None:
+        return "held"
+    return LAST_RUN.get(run.verdict, "serving") if run is not None and run.state == State.SUCCEEDED else "serving"
 
 
 def outcome(run: TrainingRun | None) -> Any:
@@ -126,7 +130,7 @@ def fleet_batches(request: HttpRequest, fleet: Fleet) -> dict[str, Any]:
     rows = [
         (
             display.linked(display.instant(batch.requested_at), display.address(batch)),
-            display.badge(batch.state),
+            batch_outcome(batch),
             batch.policy.name if batch.policy else display.NOTHING,
             batch.reason.trigger,
             counts(batch.counts) or f"{batch.expected} runs",

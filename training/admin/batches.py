@@ -15,6 +15,7 @@ from registry.admin import base, filters
 from registry.admin.extensions import Panel
 from training import runs
 from training.admin.attached import counts, outcome
+from training.admin.outcomes import batch_badge, batch_outcome
 from training.models import Batch, Chunk, TrainingRun
 
 SHOWN_RUNS = 30
@@ -43,6 +44,7 @@ def progress(request: HttpRequest, batch: Batch) -> dict[str, Any]:
         "parts": parts,
         "bar": bar,
         "batch": batch,
+        "badge": batch_badge(batch),
         "all": display.listing(TrainingRun, batch__id__exact=batch.pk),
     }
 
@@ -92,7 +94,9 @@ def batch_runs(request: HttpRequest, batch: Batch) -> dict[str, Any]:
         "rows": listed,
         "more": more,
         "more_text": f"All {batch.expected} runs",
-        "empty": "Its source is being read; runs appear once its entities are known.",
+        "empty": "It ended without a run."
+        if batch.state == Batch.State.DONE
+        else "Its source is being read; runs appear once its entities are known.",
     }
 
 
@@ -110,7 +114,7 @@ class BatchAdmin(ByIdMixin, base.ScopedAdmin):
     """One firing of a policy, or one request."""
 
     always_readonly = True
-    linked_by = ("policy__id__exact",)
+    linked_by = ("policy__id__exact", "finished_at__gte")
     list_display = ("asked", "fleet_link", "policy", "trigger", "state_badge", "counted", "slot_time")
     list_filter = (filters.FleetFilter, "state", "kind", "halted", "requested_at")
     list_select_related = ("fleet", "policy__fleet")
@@ -142,7 +146,7 @@ class BatchAdmin(ByIdMixin, base.ScopedAdmin):
 
     @column(description="state", ordering="state")
     def state_badge(self, batch: Batch) -> Any:
-        return display.badge("halted" if batch.halted else batch.state)
+        return batch_outcome(batch)
 
     @column(description="runs")
     def counted(self, batch: Batch) -> Any:

@@ -8,7 +8,8 @@ from django.contrib.admin import SimpleListFilter
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
-from training.models import TrainingRun
+from registry import display
+from training.models import Batch, TrainingRun
 
 State = TrainingRun.State
 FAILED = (State.FAILED, State.TIMED_OUT)
@@ -21,6 +22,22 @@ OUTCOMES: dict[str, Q] = {
     "other": Q(state__in=(State.SKIPPED, State.CANCELLED, State.SUPERSEDED)),
 }
 LISTED = {**OUTCOMES, "open": Q(state__in=TrainingRun.OPEN)}
+FAILED_BATCH = Q(halted=True, state=Batch.State.DONE)
+
+
+def batch_badge(batch: Batch) -> Any:
+    """Return the state of a batch; one that ended because its source could not be read has failed, not done."""
+    if not batch.halted:
+        return display.badge(batch.state)
+    return display.badge("failed" if batch.state == Batch.State.DONE else "halted")
+
+
+def batch_outcome(batch: Batch) -> Any:
+    """Return the state of a batch, and where it was halted its code, what happened and the next step."""
+    pill = batch_badge(batch)
+    if not batch.halted:
+        return pill
+    return display.spread(display.joined(pill, display.code(batch.code), batch.sentence, batch.next_step))
 
 
 class OutcomeFilter(SimpleListFilter):

@@ -21,6 +21,7 @@ from registry.admin.pausing import named
 from training import scheduling
 from training.admin import schedule
 from training.admin.attached import counts
+from training.admin.outcomes import batch_badge, batch_outcome
 from training.models import Batch, RetrainingPolicy
 
 PERMISSION = "training.pause_retrainingpolicy"
@@ -45,6 +46,7 @@ def timetable(request: HttpRequest, policy: RetrainingPolicy) -> dict[str, Any]:
         "note": note,
         "stopped": stopped,
         "last": last,
+        "last_badge": batch_badge(last) if last else "",
         "last_counts": counts(last.counts) if last else "",
         "tick": ticks.last(),
         "due": schedule.next_due(policy),
@@ -76,16 +78,15 @@ def recent(request: HttpRequest, policy: RetrainingPolicy) -> dict[str, Any]:
     rows = [
         (
             display.linked(display.instant(batch.slot or batch.requested_at), display.address(batch)),
-            display.badge(batch.state),
+            batch_outcome(batch),
             batch.reason.trigger,
             counts(batch.counts) or f"{batch.expected} runs",
-            batch.sentence or display.NOTHING,
         )
         for batch in batches
     ]
     more = display.listing(Batch, policy__id__exact=policy.pk)
     return {
-        "heads": ("Slot", "State", "Trigger", "Runs", "In words"),
+        "heads": ("Slot", "State", "Trigger", "Runs"),
         "rows": rows,
         "more": more,
         "empty": "It has not fired yet.",

@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from unfold.enums import ActionVariant
 
 from registry import display
-from registry.admin import base, filters
+from registry.admin import base, filters, placing
 from registry.admin.extensions import Action, Done, Order, Panel
 from training import runs
 from training.admin.attached import outcome
@@ -25,8 +25,10 @@ State = TrainingRun.State
 
 def state(request: HttpRequest, run: TrainingRun) -> dict[str, Any]:
     """Return how far the run is or how it ended, with code, sentence and next step."""
+    waits = run.version is not None and run.version_id == run.registered_model.challenger_id
     return {
         "run": run,
+        "promote": placing.offer(request, run.version) if waits else "",
         "open": run.state in TrainingRun.OPEN,
         "worker": run.chunk.worker if run.chunk else "",
         "joined": run.joined,

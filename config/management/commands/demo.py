@@ -10,10 +10,12 @@ from collections import Counter
 from collections.abc import Sequence
 from types import FrameType
 from typing import Any, NoReturn
+from urllib import parse
 
 from django.contrib.auth import get_user_model
 from rich.padding import Padding
 
+from config import processes
 from config.demonstration import rounds, site
 from config.demonstration.rounds import Played
 from local import errors, state
@@ -52,7 +54,10 @@ class Command(terminal.Command):
             password = _admin_password()
             played = self._rounds()
             self._summarise(played)
-            self._point(running, password)
+            if options["once"] and not running.joined:
+                self._point_back(running, password)
+            else:
+                self._point(running, password)
             if not options["once"]:
                 self._stay(running)
         if any(each.failed for each in played):
@@ -89,6 +94,12 @@ class Command(terminal.Command):
         self._indented(f"user {ADMIN}, {_told(password)}")
         self._indented("manage.py status")
 
+    def _point_back(self, running: site.Running, password: str | None) -> None:
+        self.say("Where to look")
+        self._indented("Everything that this started stops now; what was trained stays.")
+        self._indented("`make up` starts the web page again:")
+        self._indented(f"{_served_later(running.address)}, user {ADMIN}, {_told(password)}")
+
     def _stay(self, running: site.Running) -> None:
         if running.joined:
             self._indented("The installation ran before and goes on running.")
@@ -114,6 +125,11 @@ def _admin_password() -> str | None:
     password = secrets.token_urlsafe(12)
     users.create_superuser(username=ADMIN, email="", password=password)
     return password
+
+
+def _served_later(address: str) -> str:
+    """Return the address of the next `up`, which takes its own port whatever this demo was given."""
+    return parse.urlsplit(address)._replace(netloc=f"{processes.HOST}:{site.DEFAULT_PORT}").geturl()
 
 
 def _told(password: str | None) -> str:

@@ -1,21 +1,22 @@
-"""`manage.py token`: makes an API token and prints it, once. Refuses tenants that its user may not see."""
+"""`manage.py token`: prints an API token, once. Refuses tenants that nobody has and that its user may not see."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser
-from django.core.management import BaseCommand, CommandError
 
-from registry import conf, errors
-from registry.models import ApiToken
+from registry import conf, terminal
+from registry.models import ApiToken, Fleet, TenantMembership
 from registry.permissions import tenants_of
 from registry.rest_base import tokens
+from training.models import Source
 
 
-class Command(BaseCommand):
+class Command(terminal.Command):
     """Parse, issue, print."""
 
     help = "Make a token for the REST API and print it. It is shown once: only its hash is stored."
@@ -40,20 +41,14 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Print the token on a line of its own, so that a script can read it."""
         user = _find(options["user"])
-        own = tenants_of(user)
-        foreign = [tenant for tenant in options["tenant"] if tenant not in own]
-        if foreign:
-            raise CommandError(f"{options['user']} may not see tenant {foreign[0]}. Add a membership first.")
-        try:
-            row, text = tokens.issue(
-                user=user,
-                label=options["label"],
-                scope=options["scope"],
-                tenants=options["tenant"],
-                days=options["days"],
-            )
-        except errors.Invalid as refusal:
-            raise CommandError(str(refusal)) from refusal
+        _check_tenants(user, options["tenant"])
+        row, text = tokens.issue(
+            user=user,
+            label=options["label"],
+            scope=options["scope"],
+            tenants=options["tenant"],
+            days=options["days"],
+        )
         self.stderr.write(
             f"Token {row.label!r}, scope {row.scope}, until {row.expiry:%Y-%m-%d}. Keep it: it is shown once."
         )
@@ -65,4 +60,23 @@ def _find(name: str) -> AbstractBaseUser:
     try:
         return users.objects.get_by_natural_key(name)
     except users.DoesNotExist as error:
-        raise CommandError(f"There is no user {name!r}. `manage.py createsuperuser` makes one.") from error
+        raise terminal.Refused(f"There is no user {name!r}. `manage.py createsuperuser` makes one.") from error
+
+
+def _check_tenants(user: AbstractBaseUser, asked: Sequence[str]) -> None:
+    """A misspelt tenant would make a token that sees nothing: a superuser may see also what does not exist."""
+    known, own = _tenants() if asked else set(), tenants_of(user)
+    for tenant in asked:
+        if tenant not in known:
+            there = f"There are {', '.join(sorted(known))}." if known else "`manage.py apply FILE` makes the first one."
+            raise terminal.Refused(f"There is no tenant {tenant!r}. {there}")
+        if tenant not in own:
+            raise terminal.Refused(f"{user.get_username()} may not see tenant {tenant}. Add a membership first.")
+
+
+def _tenants() -> set[str]:
+    return {
+        name
+        for rows in (Fleet.objects, Source.objects, TenantMembership.objects)
+        for name in rows.values_list("tenant", flat=True).distinct()
+    }

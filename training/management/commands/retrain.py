@@ -63,7 +63,7 @@ class Command(terminal.Command):
             self._show_rehearsal(fleet, found)
         if not found:
             self.end(terminal.NOTHING_TO_DO)
-        if all(each.code for each in found):
+        if any(each.code for each in found):
             self.end(terminal.FAILED)
 
     def _show_rehearsal(self, fleet: Fleet, found: Sequence[rehearsal.Rehearsed]) -> None:
@@ -101,6 +101,9 @@ class Command(terminal.Command):
             self.print_json(_told(batch, rows))
         elif ended:
             self.console.print(following.outcome(batch.fleet.name, rows, width=self.console.width))
+            # What stopped the whole batch is told once, at the end.
+            for line in following.failures([row for row in rows if row.code != batch.code]):
+                self.say(line)
         else:
             self.say("The runs wait for a worker. Follow them: manage.py status, or ask with --wait.")
         if ended:
@@ -108,7 +111,7 @@ class Command(terminal.Command):
 
     def _end(self, batch: Batch, rows: Sequence[results.Row]) -> None:
         if batch.code:
-            raise terminal.Failed(f"{batch.sentence} {batch.next_step}")
+            raise terminal.Failed(f"{batch.code}. {batch.sentence} {batch.next_step}")
         if any(row.state in following.BAD for row in rows):
             self.end(terminal.FAILED)
         if all(row.state == TrainingRun.State.SKIPPED for row in rows):
@@ -164,7 +167,7 @@ def _told(batch: Batch, rows: Sequence[results.Row]) -> dict[str, object]:
 def _prospect(each: rehearsal.Rehearsed) -> str:
     if each.code:
         return f"refused: {each.refusal} {each.next_step}"
-    return "trained" + (f"; warnings: {' '.join(each.warnings)}" if each.warnings else "")
+    return "ok" + (f"; warnings: {' '.join(each.warnings)}" if each.warnings else "")
 
 
 def _queues(names: Collection[str]) -> str:
