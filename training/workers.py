@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from django.db.models import QuerySet, Sum
 from django.db.models.functions import Now
@@ -67,8 +67,3 @@ def report(identity: Identity) -> None:
 def leave(name: str) -> None:
     """Say that this worker has stopped."""
     Worker.objects.filter(name=name, stopped_at=None).update(stopped_at=Now())
-
-
-def forget(*, before: datetime) -> int:
-    """Remove workers not seen since; return how many."""
-    return Worker.objects.filter(seen_at__lt=before).delete()[0]
