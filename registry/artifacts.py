@@ -1,17 +1,22 @@
-"""Owns artifacts: bytes under their SHA-256, signed when stored and verified on the very bytes that are handed out."""
+"""Owns artifacts: bytes under their SHA-256, signed for one version, verified on the very bytes that are handed out.
+
+The signature covers the digest, the format and the version's id: whoever can write to the store, or move columns from
+one row to another, makes a file that is refused. Signing anew (another key) therefore reads no file.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
 from dataclasses import dataclass
+from uuid import UUID
 
 import registry.store
 from registry import conf, errors
 from registry.models import ModelVersion
 
 # Says what the signature is for, so that no other HMAC made with the same key can pass for one.
-_PURPOSE = b"perennial artifact 1"
+_PURPOSE = b"perennial artifact 2"
 
 
 class ArtifactMissing(errors.Corrupted):
@@ -42,27 +47,40 @@ class SigningKeysInvalid(errors.Unavailable):
 
 @dataclass(frozen=True, kw_only=True)
 class Stored:
-    """Where an artifact lies and how it is recognised: the columns `artifact_*` of a version."""
+    """Where an artifact lies and how it is recognised."""
 
     digest: str
+    """SHA-256 of the bytes, in hex."""
     size: int
     format: str
-    key_id: str
-    signature: str
     container: str = ""
+    """Digest of the object that holds it among others; empty where it has an object of its own."""
     offset: int = 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class Signature:
+    """Who vouches that a version has these bytes: the id of the key, and the HMAC-SHA-256 in hex."""
+
+    key_id: str
+    text: str
+
+
 def store(content: bytes, *, format: str) -> Stored:
-    """Store and sign one artifact; the same bytes are stored once. Raises ArtifactTooLarge, StoreUnavailable."""
+    """Store one artifact; the same bytes are stored once. Raises ArtifactTooLarge, StoreUnavailable."""
     limits = conf.current()
+    _keys(limits.signing_keys)  # before any byte is written that could not be signed
     if len(content) > limits.max_artifact_bytes:
         raise ArtifactTooLarge(f"{len(content)} bytes are more than {limits.max_artifact_bytes} allowed.")
-    key_id, secret = next(iter(_keys(limits.signing_keys).items()))
     digest = hashlib.sha256(content).hexdigest()
     registry.store.open_store(limits.artifact_url).put(key_of(digest), content)
-    signature = _sign(secret, format, content)
-    return Stored(digest=digest, size=len(content), format=format, key_id=key_id, signature=signature)
+    return Stored(digest=digest, size=len(content), format=format)
+
+
+def sign(version_id: UUID, *, digest: str, format: str) -> Signature:
+    """Return the signature of a version's artifact, made with the first key. Raises SigningKeysInvalid."""
+    key_id, secret = next(iter(_keys(conf.current().signing_keys).items()))
+    return Signature(key_id=key_id, text=_sign(secret, version_id, digest, format))
 
 
 def load(version: ModelVersion) -> bytes:
@@ -98,11 +116,13 @@ def _verify(version: ModelVersion, content: bytes, keys: dict[str, str]) -> None
     secret = keys.get(version.artifact_key_id)
     if len(content) != version.artifact_size:
         raise _corrupted(version, f"its file does not have the {version.artifact_size} bytes registered")
-    if hashlib.sha256(content).hexdigest() != version.artifact_digest:
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != version.artifact_digest:
         raise _corrupted(version, "its SHA-256 is not the one registered")
     if secret is None:
         raise _corrupted(version, f"it was signed with the key {version.artifact_key_id!r}, which is not known here")
-    if not hmac.compare_digest(_sign(secret, version.artifact_format, content), version.artifact_signature):
+    expected = _sign(secret, version.pk, digest, version.artifact_format)
+    if not hmac.compare_digest(expected, version.artifact_signature):
         raise _corrupted(version, "its signature is not valid")
 
 
@@ -114,9 +134,9 @@ def _name(version: ModelVersion) -> str:
     return f"version {version.number} of {version.registered_model} ({version.pk})"
 
 
-def _sign(secret: str, format: str, content: bytes) -> str:
+def _sign(secret: str, version_id: UUID, digest: str, format: str) -> str:
     mac = hmac.new(secret.encode(), digestmod=hashlib.sha256)
-    for part in (_PURPOSE, format.encode(), content):
+    for part in (_PURPOSE, version_id.bytes, digest.encode(), format.encode()):
         # Lengths first, so that no byte can move from one part to the next.
         mac.update(len(part).to_bytes(8, "big"))
         mac.update(part)

@@ -31,12 +31,8 @@ _SETTLED_BEFORE = models.Func(
     template="(pg_snapshot_xmin(pg_current_snapshot())::text::bigint)", output_field=models.BigIntegerField()
 )
 _SET_HEADS = """
-UPDATE registry_registeredmodel AS m SET ledger_hash = head.hash, ledger_count = head.count
-FROM unnest(%s::bigint[], %s::text[], %s::int[]) AS head(id, hash, count) WHERE m.id = head.id
-"""
-_LAST_TIMES = """
-SELECT m.id, e.at FROM registry_registeredmodel m
-JOIN registry_event e ON e.registered_model_id = m.id AND e.count = m.ledger_count WHERE m.id = ANY(%s)
+UPDATE registry_registeredmodel AS m SET ledger_hash = head.hash, ledger_count = head.count, ledger_at = head.at
+FROM unnest(%s::bigint[], %s::text[], %s::int[], %s::timestamptz[]) AS head(id, hash, count, at) WHERE m.id = head.id
 """
 
 
@@ -100,10 +96,10 @@ def announce(lines: Sequence[Line]) -> list[Event]:
     `at` never precedes the line before it in the chain: a clock that steps back does not rewrite the past.
     """
     heads = lock([line.registered_model_id for line in lines if line.registered_model_id is not None])
-    times = _last_times(list(heads))
-    events = [_link(line, heads.get(line.registered_model_id or 0), times) for line in lines]
+    events = [_link(line, heads.get(line.registered_model_id or 0)) for line in lines]
     Event.objects.bulk_create(events, batch_size=BATCH_ROWS)
-    _execute(_SET_HEADS, _columns([(head.pk, head.ledger_hash, head.ledger_count) for head in heads.values()], 3))
+    ends = [(head.pk, head.ledger_hash, head.ledger_count, head.ledger_at) for head in heads.values()]
+    _execute(_SET_HEADS, _columns(ends, 4))
     return events
 
 
@@ -161,14 +157,7 @@ def _fault(event: Event, *, count: int, previous: str, champion: UUID | None) ->
     return None
 
 
-def _last_times(ids: list[int]) -> dict[int, datetime]:
-    # A statement of its own, after the lock: joined to the locking one it could see rows from before the wait.
-    with connection.cursor() as cursor:
-        cursor.execute(_LAST_TIMES, [ids])
-        return dict(cursor.fetchall())
-
-
-def _link(line: Line, head: RegisteredModel | None, times: dict[int, datetime]) -> Event:
+def _link(line: Line, head: RegisteredModel | None) -> Event:
     event = Event(
         registered_model_id=line.registered_model_id,
         fleet_id=head.fleet_id if head else line.fleet_id,
@@ -183,12 +172,12 @@ def _link(line: Line, head: RegisteredModel | None, times: dict[int, datetime]) 
         at=line.at,
     )
     if head is not None:
-        _append(event, head, times)
+        _append(event, head)
     return event
 
 
-def _append(event: Event, head: RegisteredModel, times: dict[int, datetime]) -> None:
-    times[head.pk] = event.at = max(event.at, times.get(head.pk, event.at))
+def _append(event: Event, head: RegisteredModel) -> None:
+    head.ledger_at = event.at = max(event.at, head.ledger_at or event.at)
     event.count, event.previous_hash = head.ledger_count + 1, head.ledger_hash
     event.hash = _hash(event)
     head.ledger_count, head.ledger_hash = event.count, event.hash

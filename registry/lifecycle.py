@@ -1,4 +1,4 @@
-"""★ The story of a version: stored, registered, then promoted, nominated or rejected, and rolled back to.
+"""★ The story of a version: stored, registered, promoted, nominated or rejected, rolled back to, archived, forgotten.
 
 The only writer of versions and pointers. Bytes come first, the row second, the pointer last, so that a crash leaves an
 orphan or an unplaced version, never a pointer to nothing. Every move is a compare-and-set on the expected value, with
@@ -8,18 +8,21 @@ its event in the same transaction; a move that was overtaken places nothing, and
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from django.db import transaction
 
-from registry import artifacts, errors, history, pointers, registration, succession
+from registry import artifacts, errors, history, placing, pointers, registration, states, succession
 from registry.artifacts import Stored
 from registry.models import Event, ModelVersion, RegisteredModel
+from registry.placing import NOMINATED, REJECTED, ChampionMoved, Placed, RolledBack
 from registry.pointers import Move
 from registry.registration import MetadataInvalid, Registration, VersionIdTaken
+from registry.states import Outcome, StateForbids, VersionHeld, VersionInUse, VersionUnknown
 from registry.succession import AlreadyChampion, NothingToRollBackTo, VersionForeign, VersionNotReady
 
 __all__ = [
@@ -28,32 +31,36 @@ __all__ = [
     "MetadataInvalid",
     "Move",
     "NothingToRollBackTo",
+    "Outcome",
     "Placed",
     "ReasonMissing",
     "Registration",
+    "RolledBack",
+    "StateForbids",
     "Stored",
     "VersionForeign",
+    "VersionHeld",
     "VersionIdTaken",
+    "VersionInUse",
     "VersionNotReady",
+    "VersionUnknown",
+    "archive",
+    "forget",
     "nominate",
     "promote",
     "promote_by_hand",
+    "quarantine",
     "register",
     "reject",
+    "release",
+    "restore",
     "roll_back",
+    "roll_back_many",
     "store_artifacts",
 ]
 logger = logging.getLogger(__name__)
 
 REGISTERED = "registry.version.registered"
-NOMINATED = "registry.challenger.nominated"
-REJECTED = "registry.version.rejected"
-
-
-class ChampionMoved(errors.Conflict):
-    """Somebody else moved the pointer at the same time."""
-
-    code = "champion_moved"
 
 
 class ReasonMissing(errors.Invalid):
@@ -61,14 +68,6 @@ class ReasonMissing(errors.Invalid):
 
     code = "reason_missing"
     next_step = "Say in a sentence why."
-
-
-@dataclass(frozen=True, kw_only=True)
-class Placed:
-    """Which versions a call placed, and which were overtaken (or never could be placed); ids of versions."""
-
-    placed: frozenset[UUID]
-    overtaken: frozenset[UUID]
 
 
 def store_artifacts(contents: Sequence[bytes], *, format: str) -> list[Stored]:
@@ -106,17 +105,28 @@ def register(
 
 def promote(moves: Sequence[Move], *, actor: str, cause: str, at: datetime) -> Placed:
     """Make versions champion where the champion still is the expected one."""
-    return _move(moves, pointers.set_champions, kind=history.PROMOTED, actor=actor, cause=cause, at=at)
+    set_champions = partial(pointers.set_champions, at=at)
+    return placing.move(moves, set_champions, kind=history.PROMOTED, actor=actor, cause=cause, at=at)
 
 
 def nominate(moves: Sequence[Move], *, actor: str, cause: str, at: datetime) -> Placed:
     """Make versions challenger where the challenger still is the expected one."""
-    return _move(moves, pointers.set_challengers, kind=NOMINATED, actor=actor, cause=cause, at=at)
+    return placing.move(moves, pointers.set_challengers, kind=NOMINATED, actor=actor, cause=cause, at=at)
 
 
 def reject(moves: Sequence[Move], *, actor: str, cause: str, at: datetime) -> Placed:
     """Record that versions were refused, with their reports; one that waits as challenger waits no longer."""
-    return _move(moves, pointers.withdraw, kind=REJECTED, actor=actor, cause=cause, at=at)
+    return placing.move(moves, pointers.withdraw, kind=REJECTED, actor=actor, cause=cause, at=at)
+
+
+def promote_by_hand(
+    *, registered_model: RegisteredModel, version: ModelVersion, actor: str, reason: str, at: datetime
+) -> Event:
+    """Make a version champion without a gate, by an approver's word. Raises as `roll_back` does."""
+    asked = Move(registered_model_id=registered_model.pk, version_id=version.pk, expected_id=None)
+    return placing.by_hand(
+        registered_model, version, asked=asked, actor=actor, cause="manual", reason=_given(reason), at=at
+    )
 
 
 def roll_back(
@@ -127,77 +137,83 @@ def roll_back(
     Raises ReasonMissing, NothingToRollBackTo, VersionForeign, VersionNotReady, AlreadyChampion, ChampionMoved, and
     artifacts.ArtifactCorrupted where the target's own bytes do not hold.
     """
+    said = _given(reason)
+    back = succession.returns([registered_model.pk])[registered_model.pk]
     target = to or succession.previous(registered_model)
-    event = _place_by_hand(
-        registered_model, target, kind=history.ROLLED_BACK, cause="rollback", actor=actor, reason=reason, at=at
+    asked = Move(
+        registered_model_id=registered_model.pk,
+        version_id=target.pk,
+        expected_id=None,
+        back=True,
+        before_id=back.before(target.pk),
     )
-    logger.warning("%s was rolled back to version %s by %s: %s", registered_model, target.number, actor, reason)
+    event = placing.by_hand(registered_model, target, asked=asked, actor=actor, cause="rollback", reason=said, at=at)
+    logger.warning("%s was rolled back to version %s by %s: %s", registered_model, target.number, actor, said)
     return event
 
 
-def promote_by_hand(
-    *, registered_model: RegisteredModel, version: ModelVersion, actor: str, reason: str, at: datetime
-) -> Event:
-    """Make a version champion without a gate, by an approver's word. Raises as `roll_back` does."""
-    return _place_by_hand(
-        registered_model, version, kind=history.PROMOTED, cause="manual", actor=actor, reason=reason, at=at
-    )
+def roll_back_many(
+    registered_models: Sequence[RegisteredModel], *, actor: str, reason: str, at: datetime
+) -> RolledBack:
+    """Roll each model back to the champion before its present one; what cannot go back is left with its reason.
+
+    Every target's bytes are read and verified first. Raises ReasonMissing.
+    """
+    said = _given(reason)
+    done = placing.back_many(registered_models, actor=actor, reason=said, at=at)
+    logger.warning("%s models were rolled back by %s: %s", len(done.to), actor, said)
+    return done
 
 
-@transaction.atomic
-def _move(
-    moves: Sequence[Move],
-    compare_and_set: Callable[[Sequence[Move]], dict[UUID, int]],
+def archive(
+    version_ids: Sequence[UUID],
     *,
-    kind: str,
-    actor: str,
-    cause: str,
-    at: datetime,
-) -> Placed:
-    # Lock first: an UPDATE alone would compare with what stood when it began to wait, and deadlock with its like.
-    history.lock([move.registered_model_id for move in moves])
-    fences = compare_and_set(moves)
-    lines = [
-        history.Line(
-            kind=kind,
-            registered_model_id=move.registered_model_id,
-            from_id=None if kind == REJECTED else move.expected_id,
-            to_id=move.version_id,
-            actor=actor,
-            cause=cause,
-            reason=move.reason,
-            report=move.report,
-            fence=fences[move.version_id],
-            at=at,
-        )
-        for move in moves
-        if move.version_id in fences
-    ]
-    history.announce(lines)
-    asked = frozenset(move.version_id for move in moves)
-    return Placed(placed=frozenset(fences), overtaken=asked - fences.keys())
-
-
-@transaction.atomic
-def _place_by_hand(
-    registered_model: RegisteredModel,
-    version: ModelVersion,
-    *,
-    kind: str,
-    cause: str,
     actor: str,
     reason: str,
     at: datetime,
-) -> Event:
+    cause: str = "manual",
+    sweep_after: datetime | None = None,
+    spared: tuple[str, ...] = states.ARCHIVE.spared,
+) -> Outcome:
+    """Hide ready versions from every choice; they can be restored. With `sweep_after` retention lets them go then.
+
+    Spares versions that a pointer of `spared` leads to or a hold keeps.
+    """
+    wanted = replace(states.ARCHIVE, sweep_after=sweep_after, spared=spared)
+    return states.change(wanted, version_ids, actor=actor, cause=cause, reason=_given(reason), at=at)
+
+
+def restore(version_ids: Sequence[UUID], *, actor: str, reason: str, at: datetime) -> Outcome:
+    """Make archived versions ready again, those whose bytes hold."""
+    return states.make_ready(states.RESTORE, version_ids, actor=actor, reason=_given(reason), at=at)
+
+
+def forget(version_ids: Sequence[UUID], *, actor: str, reason: str, at: datetime, cause: str = "manual") -> Outcome:
+    """Give archived or quarantined versions up for good: the row and its metadata stay, the bytes may go.
+
+    Spares versions that any pointer leads to or a hold keeps. `registry.retention` removes the bytes.
+    """
+    return states.change(states.FORGET, version_ids, actor=actor, cause=cause, reason=_given(reason), at=at)
+
+
+def quarantine(version_ids: Sequence[UUID], *, actor: str, reason: str, at: datetime, cause: str = "manual") -> Outcome:
+    """Keep versions from being loaded and placed, because their bytes are damaged or not trusted.
+
+    A champion keeps its pointer, and the last good champion answers for it; a challenger waits no longer.
+    """
+    said = _given(reason)
+    outcome = states.change(states.QUARANTINE, version_ids, actor=actor, cause=cause, reason=said, at=at)
+    if outcome.changed:
+        logger.error("%s versions were quarantined by %s: %s", len(outcome.changed), actor, said)
+    return outcome
+
+
+def release(version_ids: Sequence[UUID], *, actor: str, reason: str, at: datetime) -> Outcome:
+    """Make quarantined versions ready again, those whose bytes hold (restored from a backup, say)."""
+    return states.make_ready(states.RELEASE, version_ids, actor=actor, reason=_given(reason), at=at)
+
+
+def _given(reason: str) -> str:
     if not reason.strip():
         raise ReasonMissing("No reason was given.", field="reason")
-    champion_id = RegisteredModel.objects.values_list("champion_id", flat=True).get(pk=registered_model.pk)
-    succession.check(registered_model, version, champion_id=champion_id)
-    artifacts.load(version)
-    move = Move(
-        registered_model_id=registered_model.pk, version_id=version.pk, expected_id=champion_id, reason=reason.strip()
-    )
-    placed = _move([move], pointers.set_champions, kind=kind, actor=actor, cause=cause, at=at)
-    if placed.overtaken:
-        raise ChampionMoved(f"The champion of {registered_model} changed at the same time.")
-    return Event.objects.filter(registered_model=registered_model, kind=kind).latest("count")
+    return reason.strip()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -28,22 +29,35 @@ class Move:
     reason: str = ""
     anchors: bool = False
     """Whether its recipe becomes the anchor of the ratchet: it is better than the present one."""
+    back: bool = False
+    """Whether it goes back to an earlier champion, before which `before_id` served."""
+    before_id: UUID | None = None
 
 
 # The arrays are one table of moves. A version joins only if it is ready and of that very model: under the model's lock
 # its state cannot change, because whoever changes it takes that lock first.
 _MOVES = """
-FROM unnest(%s::bigint[], %s::uuid[], %s::uuid[], %s::boolean[]) AS move(model_id, version_id, expected_id, anchors)
+FROM unnest(%s::bigint[], %s::uuid[], %s::uuid[], %s::boolean[], %s::boolean[], %s::uuid[])
+  AS move(model_id, version_id, expected_id, anchors, back, before_id)
 JOIN registry_modelversion AS v
   ON v.id = move.version_id AND v.registered_model_id = move.model_id AND v.state = 'ready'
 WHERE m.id = move.model_id
 """
+# Times are those that the ledger will give to the move: never before the line before it.
 _SET_CHAMPION = f"""
-UPDATE registry_registeredmodel AS m
-SET champion_id = v.id, challenger_id = NULLIF(m.challenger_id, v.id), fence = m.fence + 1,
-    anchor_id = CASE WHEN move.anchors OR m.anchor_id IS NULL THEN v.id ELSE m.anchor_id END
-{_MOVES} AND m.champion_id IS NOT DISTINCT FROM move.expected_id AND m.champion_id IS DISTINCT FROM v.id
-RETURNING v.id, m.fence
+WITH moved AS (
+    UPDATE registry_registeredmodel AS m
+    SET champion_id = v.id, challenger_id = NULLIF(m.challenger_id, v.id), fence = m.fence + 1,
+        previous_champion_id = CASE WHEN move.back THEN move.before_id ELSE m.champion_id END,
+        anchor_id = CASE WHEN move.anchors OR m.anchor_id IS NULL THEN v.id ELSE m.anchor_id END
+    {_MOVES} AND m.champion_id IS NOT DISTINCT FROM move.expected_id AND m.champion_id IS DISTINCT FROM v.id
+    RETURNING v.id, m.fence, move.expected_id AS left_id, GREATEST(%s, m.ledger_at) AS at
+), risen AS (
+    UPDATE registry_modelversion AS v SET promoted_at = moved.at, served_until = NULL FROM moved WHERE v.id = moved.id
+), gone AS (
+    UPDATE registry_modelversion AS v SET served_until = moved.at FROM moved WHERE v.id = moved.left_id
+)
+SELECT id, fence FROM moved
 """
 _SET_CHALLENGER = f"""
 UPDATE registry_registeredmodel AS m SET challenger_id = v.id, fence = m.fence + 1
@@ -59,9 +73,12 @@ RETURNING v.id, m.fence
 """
 
 
-def set_champions(moves: Sequence[Move]) -> dict[UUID, int]:
-    """Make versions champion; return the new fence of each that was placed. A model's first champion is its anchor."""
-    return _run(_SET_CHAMPION, moves)
+def set_champions(moves: Sequence[Move], *, at: datetime) -> dict[UUID, int]:
+    """Make versions champion; return the new fence of each that was placed. A model's first champion is its anchor.
+
+    Notes on both versions when the one began and the other ceased to serve, and on the model where a roll back goes.
+    """
+    return _run(_SET_CHAMPION, moves, at)
 
 
 def set_challengers(moves: Sequence[Move]) -> dict[UUID, int]:
@@ -74,7 +91,7 @@ def withdraw(moves: Sequence[Move]) -> dict[UUID, int]:
     return _run(_WITHDRAW, moves)
 
 
-def _run(statement: str, moves: Sequence[Move]) -> dict[UUID, int]:
+def _run(statement: str, moves: Sequence[Move], *further: Any) -> dict[UUID, int]:
     # With two moves of one model the statement would take either.
     if len({move.registered_model_id for move in moves}) != len(moves):
         raise errors.Invalid("One call can move the pointer of a model once.", next_step="Make two calls.")
@@ -85,7 +102,9 @@ def _run(statement: str, moves: Sequence[Move]) -> dict[UUID, int]:
         [move.version_id for move in moves],
         [move.expected_id for move in moves],
         [move.anchors for move in moves],
+        [move.back for move in moves],
+        [move.before_id for move in moves],
     ]
     with connection.cursor() as cursor:
-        cursor.execute(statement, columns)
+        cursor.execute(statement, [*columns, *further])
         return dict(cursor.fetchall())

@@ -12,7 +12,7 @@ from uuid import UUID
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
 
-from registry import conf, errors, history, identifiers, timestamps
+from registry import artifacts, conf, errors, history, identifiers, timestamps
 from registry.artifacts import Stored
 from registry.models import ModelVersion, RegisteredModel
 from registry.reports import Scorecard
@@ -81,9 +81,11 @@ def _number(item: Registration, head: RegisteredModel, at: datetime) -> ModelVer
     head.last_number += 1
     _check(item)
     stored = item.stored
+    signature = artifacts.sign(item.version_id, digest=stored.digest, format=stored.format)
     return ModelVersion(
         id=item.version_id,
         registered_model_id=item.registered_model_id,
+        fleet_id=head.fleet_id,
         number=head.last_number,
         label=f"{head.last_version_at.astimezone(UTC):%Y%m%d_%H%M%S}_{head.last_number:06d}",
         created_at=head.last_version_at,
@@ -102,8 +104,8 @@ def _number(item: Registration, head: RegisteredModel, at: datetime) -> ModelVer
         artifact_digest=stored.digest,
         artifact_size=stored.size,
         artifact_format=stored.format,
-        artifact_key_id=stored.key_id,
-        artifact_signature=stored.signature,
+        artifact_key_id=signature.key_id,
+        artifact_signature=signature.text,
         artifact_container=stored.container,
         artifact_offset=stored.offset,
         extra=dict(item.extra),

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from uuid import UUID
 
+from django.db import connection
+
 from registry import errors, history
-from registry.models import Event, ModelVersion, RegisteredModel
+from registry.models import ModelVersion, RegisteredModel
 
 # Champion moves that are looked at to find the one before; more rollbacks in a row than this are not meant.
 LOOKED_BACK_MOVES = 500
 SUGGESTED_VERSIONS = 5
+_MOVES = """
+SELECT wanted.id, e.kind, e.from_version_id, e.to_version_id
+FROM unnest(%s::bigint[]) AS wanted(id) CROSS JOIN LATERAL (
+    SELECT kind, from_version_id, to_version_id, count FROM registry_event
+    WHERE registered_model_id = wanted.id AND kind = ANY(%s) ORDER BY count DESC LIMIT %s
+) AS e ORDER BY wanted.id, e.count
+"""
 
 
 class VersionNotReady(errors.Conflict):
@@ -35,6 +48,23 @@ class NothingToRollBackTo(errors.Conflict):
 
     code = "nothing_to_roll_back_to"
     next_step = "Promote a version by hand, or retrain."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Return:
+    """Where a roll back of one model goes."""
+
+    to: ModelVersion | None
+    """The ready champion before the present one, not one that a rollback undid; None where there is none."""
+    line: tuple[UUID | None, ...]
+    """The champions one after the other, without what rollbacks undid; the last is the present one."""
+
+    def before(self, version_id: UUID) -> UUID | None:
+        """Return which champion came before this one, or the present one where it never was champion."""
+        if version_id not in self.line:
+            return self.line[-1] if self.line else None
+        place = len(self.line) - 1 - self.line[::-1].index(version_id)
+        return self.line[place - 1] if place else None
 
 
 def check(registered_model: RegisteredModel, version: ModelVersion, *, champion_id: UUID | None) -> None:
@@ -67,20 +97,36 @@ def _suggestion(registered_model: RegisteredModel, champion_id: UUID | None) -> 
 
 def previous(registered_model: RegisteredModel) -> ModelVersion:
     """Return the ready champion before the present one, not one that a rollback undid. Raises NothingToRollBackTo."""
-    earlier = _line_of_champions(registered_model)[:-1]
-    ready = ModelVersion.objects.filter(registered_model=registered_model, state=ModelVersion.State.READY)
-    versions = ready.in_bulk([version_id for version_id in earlier if version_id is not None])
-    for version_id in reversed(earlier):
-        if version_id in versions:
-            return versions[version_id]
-    raise NothingToRollBackTo(f"{registered_model} has no earlier champion that is ready.")
+    found = returns([registered_model.pk])[registered_model.pk].to
+    if found is None:
+        raise NothingToRollBackTo(f"{registered_model} has no earlier champion that is ready.")
+    return found
 
 
-def _line_of_champions(registered_model: RegisteredModel) -> list[UUID | None]:
-    moves = Event.objects.filter(registered_model=registered_model, kind__in=history.CHAMPION_KINDS)
-    newest = list(moves.order_by("-count").values_list("kind", "from_version", "to_version")[:LOOKED_BACK_MOVES])
+def returns(model_ids: Sequence[int]) -> dict[int, Return]:
+    """Return for each of these models where a roll back goes, in two queries."""
+    lines = {model_id: tuple(_line(moves)) for model_id, moves in _moves(model_ids)}
+    wanted = {version_id for line in lines.values() for version_id in line[:-1] if version_id is not None}
+    ready = ModelVersion.objects.select_related("registered_model__fleet").filter(state=ModelVersion.State.READY)
+    versions = ready.in_bulk(list(wanted))
+    return {model_id: _return(lines.get(model_id, ()), versions) for model_id in model_ids}
+
+
+def _return(line: tuple[UUID | None, ...], versions: Mapping[UUID, ModelVersion]) -> Return:
+    earlier = (versions[each] for each in reversed(line[:-1]) if each and each in versions and each != line[-1])
+    return Return(to=next(earlier, None), line=line)
+
+
+def _moves(model_ids: Sequence[int]) -> Iterable[tuple[int, list[tuple[str, UUID | None, UUID | None]]]]:
+    with connection.cursor() as cursor:
+        cursor.execute(_MOVES, [list(model_ids), list(history.CHAMPION_KINDS), LOOKED_BACK_MOVES])
+        rows = cursor.fetchall()
+    return [(model_id, [row[1:] for row in group]) for model_id, group in groupby(rows, key=itemgetter(0))]
+
+
+def _line(moves: Sequence[tuple[str, UUID | None, UUID | None]]) -> list[UUID | None]:
     line: list[UUID | None] = []
-    for kind, before, after in reversed(newest):
+    for kind, before, after in moves:
         line = line or [before]
         if kind == history.ROLLED_BACK and after in line:
             line = line[: len(line) - 1 - line[::-1].index(after)]

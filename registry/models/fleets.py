@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
@@ -13,6 +14,7 @@ from django.db.models.functions import Now
 
 from registry import identifiers
 from registry.fields import TypedJSONField
+from registry.metrics import Direction
 
 slug_validator = RegexValidator(
     rf"\A{identifiers.SLUG}\Z", "Small letters, digits, - and _, at most 63, beginning with a letter or digit."
@@ -27,7 +29,13 @@ class Retention:
     """What a fleet keeps; None means the installation's default."""
 
     keep: int | None = None
+    """The newest ready versions of each model that stay."""
     younger_than_days: int | None = None
+    """Versions registered less than this many days ago stay."""
+    served_within_days: int | None = None
+    """Versions that were champion less than this many days ago stay."""
+    grace_days: int | None = None
+    """Days between the mark and the sweep, in which a version can be restored."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +45,20 @@ class MetricSettings:
     primary: str = "mae"
     zero_below: float = 0.0
     """Actuals of at most this size are left out of MAPE, in the fleet's unit."""
+    directions: Mapping[str, Direction] = field(default_factory=dict)
+    """Metrics of this fleet that no catalogue knows, and which way each gets better."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportSettings:
+    """What of a fleet is written out as folders, for consumers that only read files."""
+
+    enabled: bool = False
+    """Whether a sweep keeps the folders current."""
+    versions: int = 1
+    """The newest ready versions of each model that are written beside its champion."""
+    metadata: tuple[str, ...] = ()
+    """The fields of metadata.json; empty: all."""
 
 
 class Fleet(models.Model):
@@ -60,6 +82,7 @@ class Fleet(models.Model):
     paused = models.BooleanField(default=False)
     retention = TypedJSONField(Retention, default=Retention)
     metric_settings = TypedJSONField(MetricSettings, default=MetricSettings)
+    export = TypedJSONField(ExportSettings, default=ExportSettings)
     managed_by = models.CharField(max_length=64, blank=True, help_text="digest of the fleet file that made it")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
@@ -91,11 +114,21 @@ class RegisteredModel(models.Model):
     champion = models.ForeignKey("ModelVersion", on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     challenger = models.ForeignKey("ModelVersion", on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     anchor = models.ForeignKey("ModelVersion", on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    previous_champion = models.ForeignKey(
+        "ModelVersion",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="+",
+        help_text="where a roll back goes, and what serves when the champion's file is damaged",
+    )
     last_number = models.PositiveIntegerField(default=0, editable=False)
     last_version_at = models.DateTimeField(null=True, blank=True, editable=False)
     fence = models.BigIntegerField(default=0, editable=False, help_text="grows with every pointer move")
     ledger_hash = models.CharField(max_length=64, blank=True, editable=False)
     ledger_count = models.PositiveIntegerField(default=0, editable=False)
+    ledger_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="time of the newest line")
     tags = ArrayField(models.CharField(max_length=64), default=list, blank=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 

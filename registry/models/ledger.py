@@ -64,3 +64,15 @@ class Tick(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Bookmark(models.Model):
+    """How far a reader of the ledger has read: the cursor of `registry.history`, kept between its runs."""
+
+    name = models.CharField(max_length=64, primary_key=True)
+    txid = models.BigIntegerField(default=0)
+    event_id = models.BigIntegerField(default=0)
+    at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return self.name

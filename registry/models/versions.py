@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
 from registry import identifiers
 from registry.fields import TypedJSONField
-from registry.models.fleets import RegisteredModel
+from registry.models.fleets import Fleet, RegisteredModel
 from registry.reports import Scorecard
 
 
@@ -25,9 +26,23 @@ class ModelVersion(models.Model):
 
     id = models.UUIDField(primary_key=True, default=identifiers.uuid7, editable=False)
     registered_model = models.ForeignKey(RegisteredModel, on_delete=models.PROTECT, related_name="versions")
+    fleet = models.ForeignKey(
+        Fleet,
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+        help_text="that of its registered model, for searches",
+    )
     number = models.PositiveIntegerField()
     label = models.CharField(max_length=40)
     state = models.CharField(max_length=16, choices=State, default=State.READY)
+    sweep_after = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="when retention lets an archived version go; empty: never"
+    )
+    promoted_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="when it last became champion")
+    served_until = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="when it last ceased to be champion; empty while it is"
+    )
     trainer = models.CharField(max_length=64)
     params = models.JSONField(default=dict, blank=True)
     scorecard = TypedJSONField(Scorecard, default=Scorecard)
@@ -67,7 +82,19 @@ class ModelVersion(models.Model):
                 name="version_state_is_known",
             ),
         ]
-        indexes = [models.Index(fields=["artifact_digest"], name="version_artifact_digest")]
+        indexes = [
+            models.Index(fields=["artifact_digest"], name="version_artifact_digest"),
+            models.Index(fields=["snapshot_digest"], name="version_snapshot"),
+            models.Index(fields=["artifact_container"], condition=~Q(artifact_container=""), name="version_container"),
+            # The newest of a fleet, of everything, and of what is not simply ready.
+            models.Index(fields=["fleet", "-created_at", "-id"], name="version_of_fleet_newest"),
+            models.Index(fields=["-created_at", "-id"], name="version_newest"),
+            models.Index(
+                fields=["fleet", "state", "-created_at", "-id"], condition=~Q(state="ready"), name="version_unready"
+            ),
+            models.Index(fields=["sweep_after", "id"], condition=Q(state="archived"), name="version_to_sweep"),
+            GinIndex(fields=["tags"], name="version_tags", fastupdate=False),
+        ]
         ordering = ["registered_model", "-number"]
         permissions = [("promote_modelversion", "Can promote a model version")]
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from django.db.models import FloatField, Max, OuterRef, QuerySet, Subquery
+from django.db.models import FloatField, QuerySet
 from django.db.models.fields.json import KeyTextTransform, KeyTransform
 from django.db.models.functions import Cast
 from drf_spectacular.utils import extend_schema
@@ -14,8 +14,8 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from registry import history, metrics
-from registry.models import Event, ModelVersion
+from registry import metrics
+from registry.models import ModelVersion
 from registry.rest_api import shapes
 from registry.rest_base import paging, parsing, scope, views
 
@@ -48,12 +48,8 @@ class VersionQuery(paging.PageQuery, scope.TenantQuery):
 
 
 def described() -> QuerySet[ModelVersion]:
-    """Return the versions with when each last became champion."""
-    promotions = (
-        Event.objects.filter(to_version=OuterRef("pk"), kind__in=history.CHAMPION_KINDS).order_by().values("to_version")
-    )
-    promoted_at = Subquery(promotions.annotate(last=Max("at")).values("last"))
-    return ModelVersion.objects.select_related("registered_model__fleet").annotate(promoted_at=promoted_at)
+    """Return the versions with the model and the fleet that their shape names."""
+    return ModelVersion.objects.select_related("registered_model__fleet")
 
 
 def within(rows: QuerySet[ModelVersion], given: Mapping[str, Any]) -> QuerySet[ModelVersion]:

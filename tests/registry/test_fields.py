@@ -35,7 +35,12 @@ def test_a_dataclass_comes_back_as_it_was() -> None:
     read = Fleet.objects.get(pk=fleet.pk)
     assert read.retention == Retention(keep=3)
     assert read.metric_settings == MetricSettings(primary="wape", zero_below=0.5)
-    assert stored("registry_fleet", "retention", fleet.pk) == {"keep": 3, "younger_than_days": None}
+    assert stored("registry_fleet", "retention", fleet.pk) == {
+        "keep": 3,
+        "younger_than_days": None,
+        "served_within_days": None,
+        "grace_days": None,
+    }
 
 
 def test_nested_tuples_and_enums_come_back_as_they_were() -> None:

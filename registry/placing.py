@@ -1,0 +1,145 @@
+"""Owns pointer moves with their events: for many, or by hand for one. `registry.lifecycle` alone calls it.
+
+A move by hand verifies the very bytes that are to serve, and says why, before it touches a pointer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+from uuid import UUID
+
+from django.db import transaction
+
+from registry import artifacts, errors, history, pointers, succession
+from registry.models import Event, ModelVersion, RegisteredModel
+from registry.pointers import Move
+from registry.succession import NothingToRollBackTo
+
+NOMINATED = "registry.challenger.nominated"
+REJECTED = "registry.version.rejected"
+
+
+class ChampionMoved(errors.Conflict):
+    """Somebody else moved the pointer at the same time."""
+
+    code = "champion_moved"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placed:
+    """Which versions a call placed, and which were overtaken (or never could be placed); ids of versions."""
+
+    placed: frozenset[UUID]
+    overtaken: frozenset[UUID]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolledBack:
+    """What a roll back of many models did: the version that each went back to, and why others did not; by model id."""
+
+    to: Mapping[int, ModelVersion]
+    refused: Mapping[int, errors.PerennialError]
+
+
+@transaction.atomic
+def move(
+    moves: Sequence[Move],
+    compare_and_set: Callable[[Sequence[Move]], dict[UUID, int]],
+    *,
+    kind: str,
+    actor: str,
+    cause: str,
+    at: datetime,
+) -> Placed:
+    """Move pointers by one of the statements of `registry.pointers`, with the events, in one transaction."""
+    # Lock first: an UPDATE alone would compare with what stood when it began to wait, and deadlock with its like.
+    history.lock([move.registered_model_id for move in moves])
+    fences = compare_and_set(moves)
+    lines = [
+        history.Line(
+            kind=kind,
+            registered_model_id=move.registered_model_id,
+            from_id=None if kind == REJECTED else move.expected_id,
+            to_id=move.version_id,
+            actor=actor,
+            cause=cause,
+            reason=move.reason,
+            report=move.report,
+            fence=fences[move.version_id],
+            at=at,
+        )
+        for move in moves
+        if move.version_id in fences
+    ]
+    history.announce(lines)
+    asked = frozenset(move.version_id for move in moves)
+    return Placed(placed=frozenset(fences), overtaken=asked - fences.keys())
+
+
+@transaction.atomic
+def by_hand(
+    registered_model: RegisteredModel,
+    version: ModelVersion,
+    *,
+    asked: Move,
+    cause: str,
+    actor: str,
+    reason: str,
+    at: datetime,
+) -> Event:
+    """Make a version champion whatever serves now. Raises what `succession.check` raises, ChampionMoved and more."""
+    champion_id = RegisteredModel.objects.values_list("champion_id", flat=True).get(pk=registered_model.pk)
+    succession.check(registered_model, version, champion_id=champion_id)
+    artifacts.load(version)
+    kind = history.ROLLED_BACK if asked.back else history.PROMOTED
+    moves = [replace(asked, expected_id=champion_id, reason=reason)]
+    placed = move(moves, partial(pointers.set_champions, at=at), kind=kind, actor=actor, cause=cause, at=at)
+    if placed.overtaken:
+        raise ChampionMoved(f"The champion of {registered_model} changed at the same time.")
+    return Event.objects.filter(registered_model=registered_model, kind=kind).latest("count")
+
+
+def back_many(registered_models: Sequence[RegisteredModel], *, actor: str, reason: str, at: datetime) -> RolledBack:
+    """Roll each model back to the champion before its present one, those whose target's bytes hold."""
+    back = succession.returns([each.pk for each in registered_models])
+    to, refused = _sound_targets(registered_models, back)
+    moves = [_return(model_id, version, back[model_id], reason) for model_id, version in to.items()]
+    set_champions = partial(pointers.set_champions, at=at)
+    done = move(moves, set_champions, kind=history.ROLLED_BACK, actor=actor, cause="rollback", at=at)
+    names = {each.pk: str(each) for each in registered_models}
+    for model_id, version in to.items():
+        if version.pk in done.overtaken:
+            refused[model_id] = ChampionMoved(f"The champion of {names[model_id]} changed at the same time.")
+    return RolledBack(to={key: value for key, value in to.items() if value.pk in done.placed}, refused=refused)
+
+
+def _return(model_id: int, version: ModelVersion, back: succession.Return, reason: str) -> Move:
+    return Move(
+        registered_model_id=model_id,
+        version_id=version.pk,
+        expected_id=back.line[-1],
+        back=True,
+        before_id=back.before(version.pk),
+        reason=reason,
+    )
+
+
+def _sound_targets(
+    registered_models: Iterable[RegisteredModel], back: Mapping[int, succession.Return]
+) -> tuple[dict[int, ModelVersion], dict[int, errors.PerennialError]]:
+    to: dict[int, ModelVersion] = {}
+    refused: dict[int, errors.PerennialError] = {}
+    for each in registered_models:
+        target = back[each.pk].to
+        if target is None:
+            refused[each.pk] = NothingToRollBackTo(f"{each} has no earlier champion that is ready.")
+            continue
+        try:
+            artifacts.load(target)
+            to[each.pk] = target
+        except errors.PerennialError as error:
+            refused[each.pk] = error
+    return to, refused

@@ -1,0 +1,200 @@
+"""Owns how the state of versions changes: set-based, with what is needed spared; `registry.lifecycle` alone calls it.
+
+One statement changes all, under the locks of their models and with the events in the same transaction; what it leaves
+out gets the reason why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, transaction
+
+from registry import artifacts, errors, history
+from registry.models import Hold, ModelVersion
+
+State = ModelVersion.State
+POINTERS = ("champion", "challenger", "anchor", "previous_champion")
+
+
+class VersionUnknown(errors.NotFound):
+    """No version has that id."""
+
+    code = "version_unknown"
+
+
+class VersionInUse(errors.Conflict):
+    """A pointer of its model leads to the version."""
+
+    code = "version_in_use"
+    next_step = "Move the pointer first: promote another version or roll back."
+
+
+class VersionHeld(errors.Conflict):
+    """Somebody needs the version kept."""
+
+    code = "version_held"
+    next_step = "Lift the hold, or wait until it ends."
+
+
+class StateForbids(errors.Conflict):
+    """A version of that state cannot be changed so."""
+
+    code = "version_state_forbids"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """One change of state: its event, from which states to which, what is spared, until when an archived one waits."""
+
+    kind: str
+    to: State
+    since: frozenset[State]
+    spared: tuple[str, ...] = ()
+    """Pointers whose versions stay as they are; with any of them, versions under a hold stay too."""
+    sweep_after: datetime | None = None
+
+
+ARCHIVE = Change(
+    kind="registry.version.archived",
+    to=State.ARCHIVED,
+    since=frozenset({State.READY}),
+    spared=("champion", "challenger", "anchor"),
+)
+RESTORE = Change(kind="registry.version.restored", to=State.READY, since=frozenset({State.ARCHIVED}))
+QUARANTINE = Change(
+    kind="registry.version.quarantined", to=State.QUARANTINED, since=frozenset({State.READY, State.ARCHIVED})
+)
+RELEASE = Change(kind="registry.version.released", to=State.READY, since=frozenset({State.QUARANTINED}))
+FORGET = Change(
+    kind="registry.version.forgotten",
+    to=State.DELETED,
+    since=frozenset({State.ARCHIVED, State.QUARANTINED}),
+    spared=POINTERS,
+)
+
+_CHANGE = """
+UPDATE registry_modelversion AS v SET state = %s, sweep_after = %s
+FROM registry_registeredmodel AS m
+WHERE v.id = ANY(%s::uuid[]) AND m.id = v.registered_model_id AND v.state = ANY(%s)
+{spared}
+RETURNING v.id, m.id, m.fence
+"""
+_NOT_HELD = """
+AND NOT EXISTS (
+    SELECT 1 FROM registry_hold AS h WHERE h.version_id = v.id AND (h.until IS NULL OR h.until > %s)
+)
+"""
+_WITHDRAW = """
+UPDATE registry_registeredmodel SET challenger_id = NULL, fence = fence + 1 WHERE challenger_id = ANY(%s::uuid[])
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """Which versions a call changed, and why it left the others."""
+
+    changed: frozenset[UUID]
+    refused: Mapping[UUID, errors.PerennialError] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Changed:
+    """A version whose state changed: its model, and the model's fence."""
+
+    registered_model_id: int
+    fence: int
+
+
+@transaction.atomic
+def change(
+    wanted: Change, version_ids: Sequence[UUID], *, actor: str, cause: str, reason: str, at: datetime
+) -> Outcome:
+    """Change versions and announce it; a version that is spared, in another state or unknown is left."""
+    owners = ModelVersion.objects.filter(pk__in=version_ids).values_list("registered_model_id", flat=True)
+    history.lock(list(owners.distinct()))
+    changed = _apply(wanted, version_ids, at=at)
+    if wanted.to == State.QUARANTINED:
+        _withdraw_challengers(changed)
+    history.announce(
+        [
+            history.Line(
+                kind=wanted.kind,
+                registered_model_id=each.registered_model_id,
+                to_id=version_id,
+                actor=actor,
+                cause=cause,
+                reason=reason,
+                fence=each.fence,
+                at=at,
+            )
+            for version_id, each in changed.items()
+        ]
+    )
+    left = [version_id for version_id in version_ids if version_id not in changed]
+    return Outcome(changed=frozenset(changed), refused=_refusals(wanted, left, at=at) if left else {})
+
+
+def make_ready(wanted: Change, version_ids: Sequence[UUID], *, actor: str, reason: str, at: datetime) -> Outcome:
+    """Change versions to ready, those whose bytes hold; they are read and verified before any row is touched."""
+    unsound: dict[UUID, errors.PerennialError] = {}
+    rows = ModelVersion.objects.select_related("registered_model__fleet").filter(state__in=wanted.since)
+    for version in rows.filter(pk__in=version_ids).iterator(chunk_size=history.BATCH_ROWS):
+        try:
+            artifacts.load(version)
+        except errors.PerennialError as error:
+            unsound[version.pk] = error
+    sound = [version_id for version_id in version_ids if version_id not in unsound]
+    outcome = change(wanted, sound, actor=actor, cause="manual", reason=reason, at=at)
+    return replace(outcome, refused={**outcome.refused, **unsound})
+
+
+def _apply(change: Change, version_ids: Sequence[UUID], *, at: datetime) -> dict[UUID, _Changed]:
+    conditions = "".join(f"AND m.{pointer}_id IS DISTINCT FROM v.id\n" for pointer in change.spared)
+    values: list[Any] = [change.to, change.sweep_after, list(version_ids), sorted(change.since)]
+    if change.spared:
+        conditions, values = conditions + _NOT_HELD, [*values, at]
+    with connection.cursor() as cursor:
+        cursor.execute(_CHANGE.format(spared=conditions), values)
+        return {row[0]: _Changed(registered_model_id=row[1], fence=row[2]) for row in cursor.fetchall()}
+
+
+def _withdraw_challengers(version_ids: Collection[UUID]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(_WITHDRAW, [list(version_ids)])
+
+
+def _refusals(change: Change, version_ids: Collection[UUID], *, at: datetime) -> dict[UUID, errors.PerennialError]:
+    rows = ModelVersion.objects.select_related("registered_model__fleet").in_bulk(list(version_ids))
+    held = _holds(version_ids, at)
+    return {version_id: _refusal(change, version_id, rows, held) for version_id in version_ids}
+
+
+def _refusal(
+    change: Change, version_id: UUID, rows: Mapping[UUID, ModelVersion], held: Mapping[UUID, Hold]
+) -> errors.PerennialError:
+    version = rows.get(version_id)
+    if version is None:
+        return VersionUnknown(f"There is no version {version_id}.")
+    name, model = f"{version}", version.registered_model
+    if version.state not in change.since:
+        return StateForbids(f"{name} is {version.state}.", next_step=_states(change))
+    pointers = [pointer for pointer in change.spared if getattr(model, f"{pointer}_id") == version_id]
+    if pointers:
+        return VersionInUse(f"{name} is the {pointers[0].replace('_', ' ')} of {model}.")
+    if hold := held.get(version_id):
+        return VersionHeld(f"{name} is held by {hold}.")
+    return errors.Conflict(f"{name} changed at the same time.", next_step="Try again.")
+
+
+def _states(change: Change) -> str:
+    return f"Only versions that are {' or '.join(sorted(change.since))} can become {change.to}."
+
+
+def _holds(version_ids: Collection[UUID], at: datetime) -> dict[UUID, Hold]:
+    rows = Hold.objects.filter(version__in=list(version_ids)).exclude(until__lte=at)
+    return {hold.version_id: hold for hold in rows}
