@@ -109,10 +109,10 @@ def back_many(registered_models: Sequence[RegisteredModel], *, actor: str, reaso
     moves = [_return(model_id, version, back[model_id], reason) for model_id, version in to.items()]
     set_champions = partial(pointers.set_champions, at=at)
     done = move(moves, set_champions, kind=history.ROLLED_BACK, actor=actor, cause="rollback", at=at)
-    names = {each.pk: str(each) for each in registered_models}
+    asked = {each.pk: each for each in registered_models}
     for model_id, version in to.items():
         if version.pk in done.overtaken:
-            refused[model_id] = ChampionMoved(f"The champion of {names[model_id]} changed at the same time.")
+            refused[model_id] = ChampionMoved(f"The champion of {asked[model_id]} changed at the same time.")
     return RolledBack(to={key: value for key, value in to.items() if value.pk in done.placed}, refused=refused)
 
 
