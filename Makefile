@@ -8,6 +8,7 @@ MAKEFLAGS += --no-print-directory
 UV_VERSION := 0.13.8
 PYTHON := .venv/bin/python
 STAMP := .venv/.perennial-setup
+MLFLOW := .venv-mlflow/.perennial-setup
 
 .PHONY: help setup demo up test faults coverage check fix bench
 
@@ -47,8 +48,14 @@ fix: $(STAMP) ## Repair what the linters can repair, and the generated pages
 	@.venv/bin/ruff format .
 	@$(PYTHON) -m tests.requirements_page
 
-bench: $(STAMP) ## Run one benchmark: make bench NAME=fits ARGS="--models 100"
+bench: $(STAMP) $(if $(filter registry,$(NAME)),$(MLFLOW)) ## Run one benchmark: make bench NAME=registry ARGS="--models 1000"
 	@$(PYTHON) -m benchmarks.$(or $(NAME),__main__) --json $(ARGS)
+
+# What a benchmark compares with has an environment of its own: it asks for other releases of the same libraries.
+$(MLFLOW): benchmarks/mlflow/pyproject.toml benchmarks/mlflow/uv.lock | .uv/bin/uv
+	@echo "Setting up .venv-mlflow" >&2
+	@UV_PROJECT_ENVIRONMENT="$(CURDIR)/.venv-mlflow" .uv/bin/uv sync --project benchmarks/mlflow --frozen --quiet --python "$${UV_PYTHON:-$$(cat .uv/python)}"
+	@touch $(MLFLOW)
 
 # uv lives in an environment of its own, so that neither the machine nor the project carries it.
 .uv/bin/uv:

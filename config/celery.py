@@ -10,7 +10,7 @@ from config.worker_steps import Preload, Presence
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-app = Celery("perennial")
+app = Celery("perennial", task_cls="config.duty:Duty")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 app.steps["worker"].update({Preload, Presence})

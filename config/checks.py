@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Any
 
 import redis
 from django.core import checks
-from django.db import DatabaseError, InterfaceError, connection
-from django.db.migrations.loader import MigrationLoader
-from django.db.migrations.recorder import MigrationRecorder
+from django.db import DatabaseError, InterfaceError
 from django.urls import URLPattern, URLResolver, get_resolver
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from registry import conf, ticks
+from registry import conf, metrics, restoring, schema, ticks
 from training import clock, workers
 
 API_ROUTE = "api/v1/"
@@ -42,25 +39,15 @@ def ready() -> list[Finding]:
     if database.state == "failed":
         return [database, _redis()]
     now = clock.now()
-    return [database, _migrations(), _redis(), _workers(), _beat(now)]
+    migrations = _migrations()
+    ledger = [_ledger()] if migrations.state == "ok" else []
+    return [database, migrations, *ledger, _redis(), _workers(), _beat(now)]
 
 
 def verdict(findings: Sequence[Finding]) -> str:
     """Return the worst state of them: `ok`, `degraded` or `failed`."""
     states = {finding.state for finding in findings}
     return next((state for state in ("failed", "degraded") if state in states), "ok")
-
-
-def unapplied() -> list[str]:
-    """Return the migrations of this code that the database has not seen, as `app.name`, compared afresh."""
-    applied = MigrationRecorder(connection).applied_migrations()
-    return sorted(f"{app}.{name}" for app, name in _known() - set(applied))
-
-
-@lru_cache(maxsize=1)
-def _known() -> frozenset[tuple[str, str]]:
-    # Code does not change while a process runs; what is applied may.
-    return frozenset(MigrationLoader(None).disk_migrations)
 
 
 def _database() -> Finding:
@@ -72,11 +59,18 @@ def _database() -> Finding:
 
 
 def _migrations() -> Finding:
-    missing = unapplied()
+    missing = schema.unapplied()
     if missing:
         sentence = f"{len(missing)} migrations are not applied. Run `manage.py migrate`."
         return Finding(name="migrations", state="failed", sentence=sentence, details={"unapplied": missing})
     return Finding(name="migrations", state="ok", sentence="", details={})
+
+
+def _ledger() -> Finding:
+    if restoring.is_needed():
+        sentence = "The database was restored into a younger server and takes no events. Run `manage.py after_restore`."
+        return Finding(name="ledger", state="failed", sentence=sentence, details={})
+    return Finding(name="ledger", state="ok", sentence="", details={})
 
 
 def _redis() -> Finding:
@@ -112,12 +106,13 @@ def _beat(now: datetime) -> Finding:
     return Finding(name="beat", state="degraded" if is_silent else "ok", sentence=sentence, details=details)
 
 
-@checks.register(checks.Tags.database)
+# A check of deployments alone: `manage.py migrate` runs the others first, and must not refuse what it is there to mend.
+@checks.register(checks.Tags.database, deploy=True)
 def migrations_are_applied(*, databases: Sequence[str] | None = None, **kwargs: Any) -> list[checks.CheckMessage]:
-    """Refuse to start on a database that is older than the code: `manage.py check --database default`."""
+    """Refuse a database that is older than the code: `manage.py check --deploy --database default`."""
     if not databases or "default" not in databases:
         return []
-    missing = unapplied()
+    missing = schema.unapplied()
     if not missing:
         return []
     return [
@@ -136,6 +131,16 @@ def every_route_declares_its_roles(**kwargs: Any) -> list[checks.CheckMessage]:
         if route.startswith(API_ROUTE)
         for method in _undeclared(callback)
     ]
+
+
+@checks.register(checks.Tags.compatibility)
+def every_added_metric_keeps_its_contract(**kwargs: Any) -> list[checks.CheckMessage]:
+    """Refuse to start beside a metric plug-in that would fail every request that needs the catalogue."""
+    try:
+        metrics.catalogue()
+    except metrics.MetricInvalid as error:
+        return [checks.Error(error.sentence, hint=error.next_step, id="perennial.E003")]
+    return []
 
 
 def routes() -> list[tuple[str, Callable[..., Any]]]:

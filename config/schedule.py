@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from training.conf import TrainingConf
 
+HOUR, DAY = 3600, 86_400
+"""What frees space is in no hurry: versions wait days to be swept, and nobody waits for them."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
@@ -20,6 +23,12 @@ def sweeps(training: TrainingConf) -> dict[str, Sweep]:
     """Return every periodic job by name. A tick that finds the one before still running does nothing."""
     return {
         "dispatch": Sweep(task="training.dispatch", every=training.dispatch_every_seconds),
+        "inspect": Sweep(task="training.inspect", every=training.inspect_every_seconds, queue="interactive"),
         "due-slots": Sweep(task="training.fire_due_slots", every=training.sweep_every_seconds),
         "stalled-runs": Sweep(task="training.requeue_stalled", every=training.sweep_every_seconds),
+        # Files follow within 10 s: two of these, and the work of one.
+        "export": Sweep(task="registry.export", every=5),
+        "retention": Sweep(task="registry.prune", every=HOUR),
+        "orphans": Sweep(task="registry.sweep_orphans", every=DAY),
+        "snapshots": Sweep(task="training.sweep_snapshots", every=DAY),
     }

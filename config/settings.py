@@ -38,6 +38,7 @@ CSRF_TRUSTED_ORIGINS = env.list("PERENNIAL_TRUSTED_ORIGINS", default=[])
 PERENNIAL_REGISTRY = config.env.overrides(RegistryConf, "PERENNIAL_REGISTRY")
 PERENNIAL_TRAINING = config.env.overrides(TrainingConf, "PERENNIAL_TRAINING")
 PERENNIAL_REGISTRY.setdefault("artifact_url", (STATE_DIR / "artifacts").resolve().as_uri())
+PERENNIAL_REGISTRY.setdefault("export_dir", str((STATE_DIR / "exports").resolve()))
 if not PERENNIAL_REGISTRY.get("signing_keys"):
     PERENNIAL_REGISTRY["signing_keys"] = f"local:{SECRET_KEY}"
 _registry = RegistryConf(**PERENNIAL_REGISTRY)
@@ -101,6 +102,7 @@ def database(role: str) -> dict[str, Any]:
     }
     options = " ".join(f"-c {name}={value}" for name, value in limits.items())
     found: dict[str, Any] = env.db_url("DATABASE_URL", default="postgres:///perennial?host=/nonexistent")
+    found["ENGINE"] = "config.postgresql"
     found["OPTIONS"] = {**found.get("OPTIONS", {}), "connect_timeout": 5, "options": options}
     found["CONN_MAX_AGE"] = 60 if role == "web" else 0
     found["CONN_HEALTH_CHECKS"] = True

@@ -1,22 +1,27 @@
 """Owns artifacts: bytes under their SHA-256, signed for one version, verified on the very bytes that are handed out.
 
-The signature covers the digest, the format and the version's id: whoever can write to the store, or move columns from
-one row to another, makes a file that is refused. Signing anew (another key) therefore reads no file.
+Whoever can write to the store, or move columns from one row to another, makes a file that is refused
+(`registry.signatures`). A store that does not answer, or a key that is not set, is no damage and has errors of its own.
 """
 
 from __future__ import annotations
 
 import hashlib
-import hmac
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from uuid import UUID
+
+from django.db import connection, transaction
 
 import registry.store
-from registry import conf, errors
+from registry import conf, errors, signatures
 from registry.models import ModelVersion
 
-# Says what the signature is for, so that no other HMAC made with the same key can pass for one.
-_PURPOSE = b"perennial artifact 2"
+# Below it an artifact shares a container with others of its call; one read of a range is as quick as one of an object.
+SMALL_BYTES = 1024**2
+# A container stays until the last of its versions is forgotten: larger ones would keep more bytes for nothing.
+CONTAINER_BYTES = 16 * 1024**2
+# Any number, the same in every process and no other lock's: registrations share it, a sweep of the store has it alone.
+_SWEEP_LOCK = 7_206_113_408
 
 
 class ArtifactMissing(errors.Corrupted):
@@ -31,18 +36,28 @@ class ArtifactCorrupted(errors.Corrupted):
     code = "artifact_corrupted"
 
 
+class SignatureInvalid(errors.Corrupted):
+    """The bytes are those of the row, but nobody who has the key vouches for them in this version."""
+
+    code = "signature_invalid"
+    next_step = (
+        "If many versions are refused, the secret of a key was changed: set the one that signed. If it is this one "
+        "alone, quarantine it and find out who changed its row."
+    )
+
+
+class ArtifactSwept(errors.Conflict):
+    """Bytes that were in the store before were removed as nobody's between storing and registering."""
+
+    code = "artifact_swept"
+    next_step = "Store the artifact again, then register it."
+
+
 class ArtifactTooLarge(errors.Invalid):
     """The artifact is larger than this installation allows."""
 
     code = "artifact_too_large"
     next_step = "Train a smaller forecaster, or raise PERENNIAL_REGISTRY_MAX_ARTIFACT_BYTES."
-
-
-class SigningKeysInvalid(errors.Unavailable):
-    """The installation has no usable signing keys."""
-
-    code = "signing_keys_invalid"
-    next_step = "Set PERENNIAL_REGISTRY_SIGNING_KEYS to `id:secret` pairs divided by commas."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,45 +71,76 @@ class Stored:
     container: str = ""
     """Digest of the object that holds it among others; empty where it has an object of its own."""
     offset: int = 0
+    reused: bool = False
+    """Whether its object was in the store before, so that a sweep may be about to take it."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Signature:
-    """Who vouches that a version has these bytes: the id of the key, and the HMAC-SHA-256 in hex."""
+def store(contents: Sequence[bytes], *, format: str) -> list[Stored]:
+    """Store artifacts durably, in their order; equal ones once, many small ones packed into few containers.
 
-    key_id: str
-    text: str
-
-
-def store(content: bytes, *, format: str) -> Stored:
-    """Store one artifact; the same bytes are stored once. Raises ArtifactTooLarge, StoreUnavailable."""
+    Raises ArtifactTooLarge (then nothing is stored), StoreUnavailable.
+    """
     limits = conf.current()
-    _keys(limits.signing_keys)  # before any byte is written that could not be signed
-    if len(content) > limits.max_artifact_bytes:
-        raise ArtifactTooLarge(f"{len(content)} bytes are more than {limits.max_artifact_bytes} allowed.")
-    digest = hashlib.sha256(content).hexdigest()
-    registry.store.open_store(limits.artifact_url).put(key_of(digest), content)
-    return Stored(digest=digest, size=len(content), format=format)
-
-
-def sign(version_id: UUID, *, digest: str, format: str) -> Signature:
-    """Return the signature of a version's artifact, made with the first key. Raises SigningKeysInvalid."""
-    key_id, secret = next(iter(_keys(conf.current().signing_keys).items()))
-    return Signature(key_id=key_id, text=_sign(secret, version_id, digest, format))
+    signatures.keys()  # before any byte is written that could not be signed
+    if largest := max((len(content) for content in contents if len(content) > limits.max_artifact_bytes), default=0):
+        raise ArtifactTooLarge(f"{largest} bytes are more than {limits.max_artifact_bytes} allowed.")
+    opened = registry.store.open_store(limits.artifact_url)
+    digests = [hashlib.sha256(content).hexdigest() for content in contents]
+    places: dict[str, Stored] = {}
+    for group in _groups(dict(zip(digests, contents, strict=True))):
+        places |= _put(opened, group, format)
+    return [places[digest] for digest in digests]
 
 
 def load(version: ModelVersion) -> bytes:
     """Return the bytes of a version, verified: size, SHA-256, HMAC.
 
-    Raises ArtifactMissing or ArtifactCorrupted, both naming the version, StoreUnavailable.
+    Raises ArtifactMissing and ArtifactCorrupted where its bytes are damaged, SignatureInvalid and ArtifactTooLarge
+    where its row does not allow them, StoreUnavailable and signatures.SigningKeyUnknown where nobody can tell.
     """
     limits = conf.current()
+    opened = registry.store.open_store(limits.artifact_url)
     try:
-        content = _read(version, registry.store.open_store(limits.artifact_url), limits.max_artifact_bytes)
-    except registry.store.StoreMissing as error:
-        raise ArtifactMissing(f"The artifact of {_name(version)} is missing.") from error
-    _verify(version, content, _keys(limits.signing_keys))
+        content = _read(version, opened, limits.max_artifact_bytes)
+    except registry.store.StoreMissing:
+        content = _read_again(version, opened, limits.max_artifact_bytes)
+    verify(version, content)
     return content
+
+
+def verify(version: ModelVersion, content: bytes) -> None:
+    """Check bytes, also from elsewhere, such as a backup, as those of a version. Raises what `load` raises."""
+    if len(content) != version.artifact_size:
+        raise ArtifactCorrupted(
+            _refusal(version, f"its file does not have the {version.artifact_size} bytes registered")
+        )
+    if hashlib.sha256(content).hexdigest() != version.artifact_digest:
+        raise ArtifactCorrupted(_refusal(version, "its SHA-256 is not the one registered"))
+    if not signatures.holds(version):
+        raise SignatureInvalid(_refusal(version, "its signature is not valid"))
+
+
+def share_against_sweep(stored: Iterable[Stored]) -> None:
+    """Keep what was in the store before from being swept until this transaction ends. Raises ArtifactSwept.
+
+    Take it before any other lock, as a sweep does. What is freshly written needs it not: it is young.
+    """
+    keys = {key_of(each.container or each.digest) for each in stored if each.reused}
+    if not keys:
+        return
+    _lock("pg_advisory_xact_lock_shared")
+    opened = registry.store.open_store(conf.current().artifact_url)
+    if gone := sorted(key for key in keys if not opened.exists(key)):
+        raise ArtifactSwept(f"{len(gone)} stored objects were swept before they were registered: {gone[0]}.")
+
+
+def exclude_registrations() -> None:
+    """Let no registration of bytes that were there before begin or be under way until this transaction ends.
+
+    Whoever deletes objects takes it, and decides by rows and by a listing read after that: the age of an object may
+    have changed while it waited.
+    """
+    _lock("pg_advisory_xact_lock")
 
 
 def key_of(digest: str) -> str:
@@ -102,9 +148,49 @@ def key_of(digest: str) -> str:
     return f"artifacts/{digest[:2]}/{digest}"
 
 
+def _lock(function: str) -> None:
+    if not connection.in_atomic_block:
+        raise transaction.TransactionManagementError("Outside a transaction the lock would end at once.")
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {function}(%s)", [_SWEEP_LOCK])
+
+
+def _groups(contents: dict[str, bytes]) -> Iterator[dict[str, bytes]]:
+    """Yield what goes into one object each."""
+    group: dict[str, bytes] = {}
+    size = 0
+    for digest, content in contents.items():
+        if len(content) >= SMALL_BYTES:
+            yield {digest: content}
+            continue
+        if size + len(content) > CONTAINER_BYTES:
+            yield group
+            group, size = {}, 0
+        group[digest] = content
+        size += len(content)
+    if group:
+        yield group
+
+
+def _put(opened: registry.store.Store, group: dict[str, bytes], format: str) -> dict[str, Stored]:
+    """Store one object and return where each of its artifacts lies; one alone is an object of its own."""
+    data = b"".join(group.values())
+    digest = hashlib.sha256(data).hexdigest()
+    reused = not opened.put(key_of(digest), data)
+    container = digest if len(group) > 1 else ""
+    found: dict[str, Stored] = {}
+    offset = 0
+    for part, content in group.items():
+        found[part] = Stored(
+            digest=part, size=len(content), format=format, container=container, offset=offset, reused=reused
+        )
+        offset += len(content)
+    return found
+
+
 def _read(version: ModelVersion, opened: registry.store.Store, limit: int) -> bytes:
     if version.artifact_size > limit:
-        raise ArtifactCorrupted(f"The row of {_name(version)} gives a size of {version.artifact_size} bytes.")
+        raise ArtifactTooLarge(f"The row of {_name(version)} gives {version.artifact_size} bytes; {limit} are read.")
     if version.artifact_container:
         key = key_of(version.artifact_container)
         return opened.get(key, start=version.artifact_offset, length=version.artifact_size)
@@ -112,39 +198,18 @@ def _read(version: ModelVersion, opened: registry.store.Store, limit: int) -> by
     return opened.get(key_of(version.artifact_digest), length=version.artifact_size + 1)
 
 
-def _verify(version: ModelVersion, content: bytes, keys: dict[str, str]) -> None:
-    secret = keys.get(version.artifact_key_id)
-    if len(content) != version.artifact_size:
-        raise _corrupted(version, f"its file does not have the {version.artifact_size} bytes registered")
-    digest = hashlib.sha256(content).hexdigest()
-    if digest != version.artifact_digest:
-        raise _corrupted(version, "its SHA-256 is not the one registered")
-    if secret is None:
-        raise _corrupted(version, f"it was signed with the key {version.artifact_key_id!r}, which is not known here")
-    expected = _sign(secret, version.pk, digest, version.artifact_format)
-    if not hmac.compare_digest(expected, version.artifact_signature):
-        raise _corrupted(version, "its signature is not valid")
+def _read_again(version: ModelVersion, opened: registry.store.Store, limit: int) -> bytes:
+    """Look once more, where the row now says: its bytes may have moved to another container since it was read."""
+    try:
+        version.refresh_from_db(fields=["artifact_container", "artifact_offset"])
+        return _read(version, opened, limit)
+    except (registry.store.StoreMissing, ModelVersion.DoesNotExist) as error:
+        raise ArtifactMissing(f"The artifact of {_name(version)} is missing.") from error
 
 
-def _corrupted(version: ModelVersion, why: str) -> ArtifactCorrupted:
-    return ArtifactCorrupted(f"The artifact of {_name(version)} is refused: {why}.")
+def _refusal(version: ModelVersion, why: str) -> str:
+    return f"The artifact of {_name(version)} is refused: {why}."
 
 
 def _name(version: ModelVersion) -> str:
     return f"version {version.number} of {version.registered_model} ({version.pk})"
-
-
-def _sign(secret: str, version_id: UUID, digest: str, format: str) -> str:
-    mac = hmac.new(secret.encode(), digestmod=hashlib.sha256)
-    for part in (_PURPOSE, version_id.bytes, digest.encode(), format.encode()):
-        # Lengths first, so that no byte can move from one part to the next.
-        mac.update(len(part).to_bytes(8, "big"))
-        mac.update(part)
-    return mac.hexdigest()
-
-
-def _keys(text: str) -> dict[str, str]:
-    pairs = [pair.strip().partition(":") for pair in text.split(",") if pair.strip()]
-    if not pairs or not all(key_id and secret for key_id, _, secret in pairs):
-        raise SigningKeysInvalid("No signing key is set, or one is not of the form `id:secret`.")
-    return {key_id: secret for key_id, _, secret in pairs}

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import io
 import json
+import struct
 import zipfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,8 +26,12 @@ LEVEL = 3
 WINDOW_BYTES = 128 * 1024**2
 # Up to here a high ratio is a flat series, not a bomb.
 HARMLESS_BYTES = 16 * 1024**2
+# Metadata and importance of one version; parsed JSON takes up to twenty times its bytes.
+JSON_BYTES = 1024**2
 # The zip's own bytes about each member: two headers with the name twice, and the end record.
 ZIP_OVERHEAD_BYTES = 4096
+# Of what a zip writes before each member: the signature, and at the end the lengths of name and extra field.
+_LOCAL_HEADER = struct.Struct("<4s22xHH")
 EPOCH = (1980, 1, 1, 0, 0, 0)
 TABLES = ("validation", "test", "context")
 MEMBERS = (
@@ -41,6 +47,7 @@ class BundleInvalid(errors.Invalid):
     """The bytes are no bundle of this product, or the values cannot be stored exactly."""
 
     code = "bundle_invalid"
+    status = 422
     next_step = "Register the version again from a forecaster that this release wrote."
 
 
@@ -85,26 +92,57 @@ def pack(bundle: Bundle) -> bytes:
 
 def unpack(data: bytes, *, limits: Limits) -> Bundle:
     """Return the content of an artifact. Raises BundleInvalid for anything that `pack` does not make."""
+    return _read(_unzip(_decompress(data, limits)), tables.load)
+
+
+def audit(data: bytes, *, limits: Limits) -> Bundle:
+    """Return an artifact from elsewhere without its tables, which are checked row by row and not kept.
+
+    Takes hardly more memory than the unpacked bytes. Raises BundleInvalid as `unpack` does, and for JSON members that
+    are larger than any of this product.
+    """
     contents = _unzip(_decompress(data, limits))
+    large = [name for name in MEMBERS if name.endswith(".json") and len(contents[name]) > JSON_BYTES]
+    if large:
+        raise BundleInvalid(f"{large[0]} has {len(contents[large[0]])} bytes; at most {JSON_BYTES} are read.")
+    return _read(contents, _checked)
+
+
+def forecaster_of(data: bytes, *, limits: Limits) -> bytes:
+    """Return the forecaster of an artifact, parsing nothing else but the manifest. Raises BundleInvalid as `unpack`."""
+    contents = _unzip(_decompress(data, limits))
+    if (size := len(contents["manifest.json"])) > JSON_BYTES:
+        raise BundleInvalid(f"manifest.json has {size} bytes; at most {JSON_BYTES} are read.")
+    unread = dict.fromkeys(MEMBERS, b"{}")
+    return _read(unread | {name: contents[name] for name in ("manifest.json", "forecaster")}, _unread).forecaster
+
+
+def _checked(data: bytes, *, kinds: Sequence[Sequence[str]]) -> Table:
+    tables.check(data, kinds=kinds)
+    return Table()
+
+
+def _unread(data: bytes, *, kinds: Sequence[Sequence[str]]) -> Table:
+    return Table()
+
+
+def _read(contents: dict[str, bytes], table: Callable[..., Table]) -> Bundle:
     try:
-        return _read(contents)
+        manifest = _load(contents["manifest.json"])
+        if manifest["bundle"] != BUNDLE_VERSION:
+            found = manifest["bundle"]
+            raise BundleInvalid(f"The bundle is of version {found!r}; this release reads {BUNDLE_VERSION}.")
+        return Bundle(
+            format=str(manifest["format"]),
+            forecaster=contents["forecaster"],
+            metadata=_load(contents["metadata.json"]),
+            feature_importance=_load(contents["feature_importance.json"]),
+            **{name: table(contents[f"{name}.csv"], kinds=manifest["tables"][name]) for name in TABLES},
+        )
     except BundleInvalid:
         raise
     except (errors.Invalid, ValueError, KeyError, TypeError, RecursionError) as error:
         raise BundleInvalid(f"The bundle cannot be read: {error}") from error
-
-
-def _read(contents: dict[str, bytes]) -> Bundle:
-    manifest = _load(contents["manifest.json"])
-    if manifest["bundle"] != BUNDLE_VERSION:
-        raise BundleInvalid(f"The bundle is of version {manifest['bundle']!r}; this release reads {BUNDLE_VERSION}.")
-    return Bundle(
-        format=str(manifest["format"]),
-        forecaster=contents["forecaster"],
-        metadata=_load(contents["metadata.json"]),
-        feature_importance=_load(contents["feature_importance.json"]),
-        **{name: tables.load(contents[f"{name}.csv"], kinds=manifest["tables"][name]) for name in TABLES},
-    )
 
 
 def _decompress(data: bytes, limits: Limits) -> bytes:
@@ -146,10 +184,24 @@ def _zip(contents: dict[str, bytes]) -> bytes:
 def _unzip(data: bytes) -> dict[str, bytes]:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            _check_members(archive.infolist(), len(data))
-            return {name: archive.read(name) for name in MEMBERS}
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+            members = archive.infolist()
+        _check_members(members, len(data))
+        return {member.filename: _content(data, member) for member in members}
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, struct.error) as error:
         raise BundleInvalid(f"The zip is broken: {error}.") from error
+
+
+def _content(data: bytes, member: zipfile.ZipInfo) -> bytes:
+    """Return a member where it lies; it is stored as it is, and thousands are read when thousands come in."""
+    start = member.header_offset + _LOCAL_HEADER.size
+    signature, name_size, extra_size = _LOCAL_HEADER.unpack_from(data, member.header_offset)
+    begin = start + name_size + extra_size
+    content = data[begin : begin + member.file_size]
+    if signature != b"PK\x03\x04" or data[start : start + name_size] != member.filename.encode():
+        raise BundleInvalid(f"The zip is broken: {member.filename} is not where its list says.")
+    if len(content) != member.compress_size or zlib.crc32(content) != member.CRC:
+        raise BundleInvalid(f"The zip is broken: {member.filename} is not what was stored.")
+    return content
 
 
 def _check_members(members: list[zipfile.ZipInfo], size: int) -> None:
@@ -172,7 +224,7 @@ def _dump(value: Mapping[str, Any]) -> bytes:
 
 
 def _load(data: bytes) -> dict[str, Any]:
-    loaded = json.loads(data, parse_constant=_refuse_constant)
+    loaded = _DECODER.decode(data.decode())
     if not isinstance(loaded, dict):
         raise BundleInvalid("A JSON member of the bundle is no object.")
     return loaded
@@ -180,3 +232,6 @@ def _load(data: bytes) -> dict[str, Any]:
 
 def _refuse_constant(text: str) -> float:
     raise BundleInvalid(f"{text} is no JSON number.")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)

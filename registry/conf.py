@@ -8,7 +8,11 @@ class RegistryConf:
     """What a deployment may set, by environment as `PERENNIAL_REGISTRY_<NAME>`."""
 
     artifact_url: str = ""
-    """Where artifacts live: `file:///path`; empty means the folder `artifacts` of the state folder."""
+    """Where artifacts live: `file:///path` or `s3://bucket/prefix`; empty: the folder `artifacts` of the state folder."""
+    store_endpoint: str = ""
+    """Address of an S3 server that is not Amazon's, such as https://minio.example.com; keys and region: AWS_*."""
+    store_seconds: float = 60.0
+    """Longest request to an object store; a whole container or artifact goes in one."""
     signing_keys: str = ""
     """`id:secret` pairs divided by commas; the first signs, all verify. Empty: the secret key, as id `local`."""
     max_artifact_bytes: int = 256 * 1024**2
@@ -19,8 +23,36 @@ class RegistryConf:
     """Unpacked over packed size; more is a decompression bomb. Forests reach about 20."""
     extra_metadata_bytes: int = 16 * 1024
     """Free metadata of one version, as JSON; more belongs beside the artifact, not in the row."""
+    foreign_keys: str = ""
+    """`name:secret` pairs divided by commas, as `manage.py bundle_key` prints them elsewhere: those can be imported."""
+    upload_unpacked_bytes: int = 256 * 1024**2
+    """Unpacked, of a bundle from elsewhere, in memory; a bomb is refused by what its header says."""
+    bulk_items: int = 5000
+    """Versions or models of one bulk call; one lock statement and one transaction stay short with it."""
+    bulk_body_bytes: int = 64 * 1024**2
+    """Body of one call that registers many versions; it is in memory while it is read."""
     lock_lease_seconds: float = 60.0
     """Lease of a Redis lock; renewed at a third of it."""
+    retention_enabled: bool = True
+    """Whether the periodic sweeps mark and delete versions; pruning by hand works in any case."""
+    keep_versions: int = 5
+    """Newest ready versions of a model that stay where its fleet says nothing: enough to go back a working week."""
+    younger_than_days: int = 0
+    """Younger versions stay where the fleet says nothing; 0: age alone keeps none."""
+    served_within_days: int = 0
+    """What served less than this many days ago stays where the fleet says nothing; 0: only by pointer and number."""
+    grace_days: int = 7
+    """Days between mark and sweep where the fleet says nothing: a weekend and a week to notice what is missing."""
+    orphan_grace_hours: int = 24
+    """Age below which a file that no row names is left alone: bytes come first, the row may still follow."""
+    backup_url: str = ""
+    """A second store to which swept versions are copied, and where they are verified, first; empty: none."""
+    export_dir: str = ""
+    """Folder below which versions are exported; empty: the folder `exports` of the state folder."""
+    export_seconds: float = 2.0
+    """Longest work of one sweep of the exports: the control queue has other things to do."""
+    export_grace_seconds: int = 600
+    """Age of the pointer file before folders that it does not need go: readers finish what they began."""
     page_size: int = 50
     """Rows on a page of the API when the caller says nothing."""
     page_size_max: int = 200
@@ -33,6 +65,12 @@ class RegistryConf:
     """Longest statement of a worker or a command."""
     lock_timeout_seconds: float = 3.0
     """Longest wait for a row lock; contention beyond it is a fault to report, not to wait out."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a negative number of versions, days or hours to keep something."""
+        for name in ("keep_versions", "younger_than_days", "served_within_days", "grace_days", "orphan_grace_hours"):
+            if (value := getattr(self, name)) < 0:
+                raise ValueError(f"{name} = {value} must be at least 0")
 
 
 def current() -> RegistryConf:

@@ -11,8 +11,9 @@ from django.db import models
 from pydantic import AfterValidator
 
 from registry import errors, metrics, sections
+from registry.export import files
 from registry.identifiers import SLUG
-from registry.models import Fleet, MetricSettings, ModelVersion, Retention
+from registry.models import ExportSettings, Fleet, MetricSettings, ModelVersion, Retention
 
 Action = Literal["created", "updated", "adopted", "disabled", "deleted"]
 
@@ -21,8 +22,11 @@ RANGES: Mapping[str, sections.Range] = {
     "horizon": (1, 10_000),
     "season_length": (1, 100_000),
     "retention.keep": (1, 10_000),
-    "retention.younger_than_days": (1, 36_500),
+    "retention.younger_than_days": (0, 36_500),
+    "retention.served_within_days": (0, 36_500),
+    "retention.grace_days": (0, 3_650),
     "metric_settings.zero_below": (0, None),
+    "export.versions": (0, 1000),
 }
 
 # Of a new row, not worth a line.
@@ -77,6 +81,7 @@ class FleetSection:
     tags: tuple[sections.Tag, ...] = ()
     retention: Retention = field(default_factory=Retention)
     metric_settings: MetricSettings = field(default_factory=MetricSettings)
+    export: ExportSettings = field(default_factory=ExportSettings)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +122,7 @@ class Applied:
 
 def read(section: object, *, at: str = "fleet") -> FleetSection:
     """Return the checked section. Raises SectionInvalid with every problem."""
-    return sections.read(FleetSection, section, at=at, ranges=RANGES, early=_metric_problems(section, at))
+    return sections.read(FleetSection, section, at=at, ranges=RANGES, early=_early_problems(section, at))
 
 
 def apply(section: FleetSection, *, authority: Authority) -> Applied:
@@ -188,8 +193,37 @@ def _keep_versions_valid(fleet: Fleet, wanted: Mapping[str, object]) -> None:
         raise VersionsDepend(f"{told}: it has trained versions.", field=f"fleet.{name}")
 
 
+def _early_problems(section: object, at: str) -> list[sections.Problem]:
+    return [*_metric_problems(section, at), *_export_problems(section, at)]
+
+
+def _export_problems(section: object, at: str) -> list[sections.Problem]:
+    wanted = sections.value_at(section, ("export", "metadata"))
+    unknown = [each for each in wanted if each not in files.FIELDS] if isinstance(wanted, list | tuple) else []
+    return [sections.problem(f"{at}.export.metadata", each, f"of {', '.join(files.FIELDS)}") for each in unknown]
+
+
 def _metric_problems(section: object, at: str) -> list[sections.Problem]:
-    primary, known = sections.value_at(section, ("metric_settings", "primary")), sorted(metrics.catalogue())
-    if not isinstance(primary, str) or primary in known:
-        return []
-    return [sections.problem(f"{at}.metric_settings.primary", primary, f"one of {', '.join(known)}")]
+    """Return what is wrong with the metrics, as far as the section is sound enough to tell."""
+    own = sections.value_at(section, ("metric_settings", "directions"), {})
+    own = own if isinstance(own, Mapping) else {}
+    found = [each for name, sense in own.items() for each in _direction_problems(str(name), sense, at)]
+    primary = sections.value_at(section, ("metric_settings", "primary"))
+    known = {name: str(each.direction) for name, each in metrics.catalogue().items()}
+    leading = sorted(name for name, sense in {**own, **known}.items() if sense != metrics.Direction.NEITHER)
+    if isinstance(primary, str) and primary not in leading:
+        allowed = f"one of {', '.join(leading)}; another one is declared under metric_settings.directions"
+        found.append(sections.problem(f"{at}.metric_settings.primary", primary, allowed))
+    return found
+
+
+def _direction_problems(name: str, sense: object, at: str) -> list[sections.Problem]:
+    key, installed = f"{at}.metric_settings.directions.{name}", metrics.catalogue().get(name)
+    if not metrics.NAME.fullmatch(name):
+        return [
+            sections.problem(key, sense, "names of small letters, digits and _, at most 64, beginning with a letter")
+        ]
+    if installed is not None and sense != installed.direction:
+        allowed = f"{installed.direction}, as it is everywhere: a fleet cannot turn the meaning of {name} round"
+        return [sections.problem(key, sense, allowed)]
+    return []

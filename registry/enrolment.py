@@ -24,15 +24,22 @@ class EntityInvalid(errors.Invalid):
     )
 
 
+def check(key: str) -> None:
+    """Refuse what cannot name an entity. Raises EntityInvalid."""
+    if not _PATTERN.match(key):
+        raise EntityInvalid(f"{key!r} is not an entity key.", field="entity")
+
+
 @transaction.atomic
-def enroll(*, fleet: Fleet, entity_keys: Sequence[str], actor: str, at: datetime) -> list[RegisteredModel]:
+def enroll(
+    *, fleet: Fleet, entity_keys: Sequence[str], actor: str, at: datetime, cause: str = "discovery"
+) -> list[RegisteredModel]:
     """Register those of the entities that the fleet does not have yet, and return the new models.
 
     Safe to run twice at once: of two callers each new entity is returned to one. Raises EntityInvalid.
     """
     for key in entity_keys:
-        if not _PATTERN.match(key):
-            raise EntityInvalid(f"{key!r} is not an entity key.", field="entity")
+        check(key)
     # The fleet's row is the lock: ON CONFLICT alone would not say which rows are ours.
     Fleet.objects.select_for_update(no_key=True).get(pk=fleet.pk)
     known = set(RegisteredModel.objects.filter(fleet=fleet).values_list("entity_key", flat=True))
@@ -41,7 +48,7 @@ def enroll(*, fleet: Fleet, entity_keys: Sequence[str], actor: str, at: datetime
     history.announce(
         [
             history.Line(
-                kind=ENROLLED, actor=actor, cause="discovery", at=at, registered_model_id=model.pk, fleet_id=fleet.pk
+                kind=ENROLLED, actor=actor, cause=cause, at=at, registered_model_id=model.pk, fleet_id=fleet.pk
             )
             for model in made
         ]

@@ -6,34 +6,59 @@ keep a cursor over all chains and are given only what no running transaction can
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, models, transaction
+from django.db import OperationalError, models, transaction
 from django.db.models import Q
+from psycopg.errors import ObjectNotInPrerequisiteState
 
-from registry import errors
+from registry import chains, errors, rows
+from registry.chains import BATCH_ROWS, CHAMPION_KINDS, PROMOTED, ROLLED_BACK, Break
 from registry.models import Event, ModelVersion, RegisteredModel
 from registry.reports import GateReport
 
-PROMOTED = "registry.champion.promoted"
-ROLLED_BACK = "registry.champion.rolled_back"
-CHAMPION_KINDS = (PROMOTED, ROLLED_BACK)
-BATCH_ROWS = 2000
+__all__ = [
+    "BATCH_ROWS",
+    "CHAMPION_KINDS",
+    "PROMOTED",
+    "ROLLED_BACK",
+    "Break",
+    "Cursor",
+    "LedgerRestored",
+    "Line",
+    "ModelMissing",
+    "announce",
+    "champion_at",
+    "lock",
+    "newest",
+    "read",
+    "verify",
+]
 
 # Below it no transaction is running any more: whatever commits later has a larger id.
 _SETTLED_BEFORE = models.Func(
-    template="(pg_snapshot_xmin(pg_current_snapshot())::text::bigint)", output_field=models.BigIntegerField()
+    template="(pg_snapshot_xmin(pg_current_snapshot())::text::bigint + registry_txid_offset())",
+    output_field=models.BigIntegerField(),
 )
+_LOCK = """
+SELECT {model} FROM registry_registeredmodel AS m WHERE m.id = ANY(%s) ORDER BY m.id FOR NO KEY UPDATE
+"""
 _SET_HEADS = """
 UPDATE registry_registeredmodel AS m SET ledger_hash = head.hash, ledger_count = head.count, ledger_at = head.at
 FROM unnest(%s::bigint[], %s::text[], %s::int[], %s::timestamptz[]) AS head(id, hash, count, at) WHERE m.id = head.id
 """
+
+
+class LedgerRestored(errors.Unavailable):
+    """The ledger came from another server; a line written now would lie behind what readers have read."""
+
+    code = "ledger_restored"
+    next_step = "Run `manage.py after_restore` once."
 
 
 class ModelMissing(errors.NotFound):
@@ -67,14 +92,6 @@ class Cursor:
     id: int = 0
 
 
-@dataclass(frozen=True, kw_only=True)
-class Break:
-    """Where a chain does not hold, and why."""
-
-    count: int
-    sentence: str
-
-
 def lock(ids: Sequence[int]) -> dict[int, RegisteredModel]:
     """Lock registered models until the transaction ends, in the order of their ids, and return them as they are now.
 
@@ -82,25 +99,43 @@ def lock(ids: Sequence[int]) -> dict[int, RegisteredModel]:
     foreign keys to a locked model do not wait.
     """
     wanted = sorted(set(ids))
-    locked = RegisteredModel.objects.filter(pk__in=wanted).order_by("pk").select_for_update(no_key=True)
+    statement = _LOCK.format(model=rows.columns(RegisteredModel, "m"))
+    locked = (rows.made(RegisteredModel, row) for row in rows.found(statement, [wanted]))
     found = {registered_model.pk: registered_model for registered_model in locked}
     if len(found) != len(wanted):
         raise ModelMissing(f"There is no registered model {sorted(set(wanted) - set(found))[0]}.")
     return found
 
 
-@transaction.atomic
-def announce(lines: Sequence[Line]) -> list[Event]:
+def announce(lines: Sequence[Line], *, heads: Mapping[int, RegisteredModel] | None = None) -> list[Event]:
     """Write lines in their order and return them as events. Takes the locks of their models.
 
-    `at` never precedes the line before it in the chain: a clock that steps back does not rewrite the past.
+    Whoever holds the locks already gives what `lock` returned as `heads`. `at` never precedes the line before it in the
+    chain: a clock that steps back does not rewrite the past. Raises
+    ModelMissing, LedgerRestored.
     """
-    heads = lock([line.registered_model_id for line in lines if line.registered_model_id is not None])
+    if heads is not None:
+        return _write(lines, heads)
+    with transaction.atomic():
+        return _write(lines, lock([line.registered_model_id for line in lines if line.registered_model_id is not None]))
+
+
+def _write(lines: Sequence[Line], heads: Mapping[int, RegisteredModel]) -> list[Event]:
     events = [_link(line, heads.get(line.registered_model_id or 0)) for line in lines]
-    Event.objects.bulk_create(events, batch_size=BATCH_ROWS)
-    ends = [(head.pk, head.ledger_hash, head.ledger_count, head.ledger_at) for head in heads.values()]
-    _execute(_SET_HEADS, _columns(ends, 4))
+    for start in range(0, len(events), BATCH_ROWS):
+        _insert(events[start : start + BATCH_ROWS], heads)
     return events
+
+
+def _insert(events: Sequence[Event], heads: Mapping[int, RegisteredModel]) -> None:
+    moved = [heads[model_id] for model_id in sorted(heads.keys() & {each.registered_model_id for each in events})]
+    ends = [(head.pk, head.ledger_hash, head.ledger_count, head.ledger_at) for head in moved]
+    try:
+        rows.insert(events, beside=rows.Beside(statement=_SET_HEADS, values=_columns(ends, 4)))
+    except OperationalError as error:
+        if not isinstance(error.__cause__, ObjectNotInPrerequisiteState):
+            raise
+        raise LedgerRestored("The database was restored into a server that counts from a lower number.") from error
 
 
 def champion_at(registered_model: RegisteredModel, at: datetime) -> ModelVersion | None:
@@ -119,42 +154,24 @@ def read(
     transaction left open anywhere on the server therefore delays readers, at most until its timeout.
     """
     start = after or Cursor()
-    rows = Event.objects.filter(txid__lt=_SETTLED_BEFORE, txid__gte=start.txid)
-    rows = rows.filter(Q(txid__gt=start.txid) | Q(id__gt=start.id))
+    settled = Event.objects.filter(txid__lt=_SETTLED_BEFORE, txid__gte=start.txid)
+    settled = settled.filter(Q(txid__gt=start.txid) | Q(id__gt=start.id))
     if tenants is not None:
-        rows = rows.filter(fleet__tenant__in=sorted(tenants))
-    events = list(rows.order_by("txid", "id")[:limit])
+        settled = settled.filter(fleet__tenant__in=sorted(tenants))
+    events = list(settled.order_by("txid", "id")[:limit])
     return events, Cursor(events[-1].txid, events[-1].pk) if events else start
 
 
+def newest() -> Cursor:
+    """Return the cursor behind everything that readers are given now."""
+    last = Event.objects.filter(txid__lt=_SETTLED_BEFORE).order_by("-txid", "-id").values_list("txid", "id").first()
+    return Cursor(*last) if last else Cursor()
+
+
 def verify(registered_model: RegisteredModel) -> Break | None:
-    """Return where the chain of a model breaks, or None when every line, every link and its end hold."""
-    head = RegisteredModel.objects.values_list("ledger_hash", "ledger_count").get(pk=registered_model.pk)
-    previous, champion, count = "", None, 0
-    for event in _chain(registered_model, until=head[1]):
-        count += 1
-        if fault := _fault(event, count=count, previous=previous, champion=champion):
-            return Break(count=count, sentence=fault)
-        previous = event.hash
-        champion = event.to_version_id if event.kind in CHAMPION_KINDS else champion
-    if (previous, count) != head:
-        return Break(count=count, sentence=f"The chain ends at line {count}, but its model counts {head[1]}.")
-    return None
-
-
-def _chain(registered_model: RegisteredModel, *, until: int) -> Iterator[Event]:
-    lines = Event.objects.filter(registered_model=registered_model, count__lte=until)
-    return lines.order_by("count").iterator(chunk_size=BATCH_ROWS)
-
-
-def _fault(event: Event, *, count: int, previous: str, champion: UUID | None) -> str | None:
-    if event.count != count:
-        return f"Line {count} is missing: the next one is {event.count}."
-    if event.previous_hash != previous or event.hash != _hash(event):
-        return f"Line {count} is not what was written, or not after what was written before it."
-    if event.kind in CHAMPION_KINDS and event.from_version_id != champion:
-        return f"Line {count} moves the champion from {event.from_version_id}, but it was {champion}."
-    return None
+    """Return where the chain of a model first breaks, or None when lines, links, end and pointers hold."""
+    walked = chains.walk(model_id=registered_model.pk)
+    return next((found for batch in walked for found in batch.breaks), None)
 
 
 def _link(line: Line, head: RegisteredModel | None) -> Event:
@@ -184,42 +201,14 @@ def _append(event: Event, head: RegisteredModel) -> None:
 
 
 def _hash(event: Event) -> str:
-    text = json.dumps(_content(event), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return hashlib.sha256(event.previous_hash.encode() + text.encode()).hexdigest()
+    link = chains.Link.of(getattr(event, name) if name != "report_text" else _text(event) for name in chains.COLUMNS)
+    return chains.digest(event.previous_hash, link.content)
 
 
-def _content(event: Event) -> Mapping[str, Any]:
-    return {
-        "registered_model": event.registered_model_id,
-        "fleet": event.fleet_id,
-        "kind": event.kind,
-        "from": _text(event.from_version_id),
-        "to": _text(event.to_version_id),
-        "actor": event.actor,
-        "cause": event.cause,
-        "reason": event.reason,
-        "report": _plain(event.report),
-        "fence": event.fence,
-        "at": event.at.astimezone(UTC).isoformat(timespec="microseconds"),
-        "count": event.count,
-    }
+def _text(event: Event) -> str | None:
+    plain = Event._meta.get_field("report").get_prep_value(event.report)
+    return None if plain is None else json.dumps(plain, allow_nan=False)
 
 
-def _text(value: UUID | None) -> str | None:
-    return None if value is None else str(value)
-
-
-def _plain(report: GateReport | None) -> Any:
-    """Return the report as it will be after a way through the database, which knows no negative zero."""
-    plain = Event._meta.get_field("report").get_prep_value(report)
-    return json.loads(json.dumps(plain), parse_float=lambda number: float(number) + 0.0)
-
-
-def _execute(statement: str, columns: Sequence[list[Any]]) -> None:
-    if columns[0]:
-        with connection.cursor() as cursor:
-            cursor.execute(statement, columns)
-
-
-def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
-    return [[row[place] for row in rows] for place in range(width)]
+def _columns(lines: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
+    return [[line[place] for line in lines] for place in range(width)]

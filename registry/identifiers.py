@@ -7,6 +7,8 @@ import uuid_utils.compat
 # An entity may be a product, a device or a machine of somebody else's naming: wide, but safe in paths, URLs and logs.
 ENTITY_KEY = r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}"
 SLUG = r"[a-z0-9][a-z0-9_-]{0,62}"
+# No comma and no blank: forms and commands divide tags by them.
+TAG = r"[A-Za-z0-9][A-Za-z0-9._:/=-]{0,63}"
 
 
 def uuid7() -> UUID:

@@ -44,19 +44,25 @@ __all__ = [
     "VersionInUse",
     "VersionNotReady",
     "VersionUnknown",
+    "admit",
     "archive",
+    "bring_back",
     "forget",
     "nominate",
+    "preview_roll_back",
     "promote",
     "promote_by_hand",
+    "promote_many_by_hand",
     "quarantine",
     "register",
+    "rehearse",
     "reject",
     "release",
     "restore",
     "roll_back",
     "roll_back_many",
     "store_artifacts",
+    "turn_away",
 ]
 logger = logging.getLogger(__name__)
 
@@ -72,7 +78,7 @@ class ReasonMissing(errors.Invalid):
 
 def store_artifacts(contents: Sequence[bytes], *, format: str) -> list[Stored]:
     """Store artifacts durably, in their order. Call it before and outside the transaction that registers them."""
-    return [artifacts.store(content, format=format) for content in contents]
+    return artifacts.store(contents, format=format)
 
 
 @transaction.atomic
@@ -82,8 +88,9 @@ def register(
     """Register versions in their order, numbered and labelled one after the other within each model.
 
     Labels sort as registered, also when the clock has stepped back. Raises VersionIdTaken, MetadataInvalid,
-    history.ModelMissing; then nothing is registered.
+    history.ModelMissing, artifacts.ArtifactSwept; then nothing is registered.
     """
+    artifacts.share_against_sweep(item.stored for item in registrations)
     heads = history.lock([item.registered_model_id for item in registrations])
     versions = registration.insert(registrations, heads=heads, at=at)
     lines = [
@@ -99,7 +106,7 @@ def register(
         )
         for version in versions
     ]
-    history.announce(lines)
+    history.announce(lines, heads=heads)
     return versions
 
 
@@ -127,6 +134,15 @@ def promote_by_hand(
     return placing.by_hand(
         registered_model, version, asked=asked, actor=actor, cause="manual", reason=_given(reason), at=at
     )
+
+
+def promote_many_by_hand(version_ids: Sequence[UUID], *, actor: str, reason: str, at: datetime) -> Outcome:
+    """Make versions champion by an approver's word, at most one of each model; what cannot be is left with its reason.
+
+    The bytes of each are read and verified first. Raises ReasonMissing.
+    """
+    done = placing.forward_many(version_ids, actor=actor, reason=_given(reason), at=at)
+    return Outcome(changed=done.placed, refused=done.refused)
 
 
 def roll_back(
@@ -165,6 +181,27 @@ def roll_back_many(
     return done
 
 
+def preview_roll_back(registered_models: Sequence[RegisteredModel]) -> RolledBack:
+    """Return where `roll_back_many` would go, verified to the bytes, and why others stay; moves nothing."""
+    return placing.sound_returns(registered_models)
+
+
+def rehearse(action: str, version_ids: Sequence[UUID], *, at: datetime) -> Outcome:
+    """Return what an action of `states.BY_NAME`, or `promote`, would do to these, and why it would leave others.
+
+    A change of state is carried out and taken back, so that it says what the deed itself would say at this moment.
+    """
+    if action == "promote":
+        planned = placing.forward_many(version_ids, actor="", reason="", at=at, rehearsed=True)
+        return Outcome(changed=planned.placed, refused=planned.refused)
+    wanted = states.BY_NAME[action]
+    make = states.make_ready if wanted in (states.RESTORE, states.RELEASE) else partial(states.change, cause="manual")
+    with transaction.atomic():
+        outcome = make(wanted, version_ids, actor="", reason="", at=at)
+        transaction.set_rollback(True)
+    return outcome
+
+
 def archive(
     version_ids: Sequence[UUID],
     *,
@@ -196,6 +233,11 @@ def forget(version_ids: Sequence[UUID], *, actor: str, reason: str, at: datetime
     return states.change(states.FORGET, version_ids, actor=actor, cause=cause, reason=_given(reason), at=at)
 
 
+def bring_back(version_ids: Sequence[UUID], *, actor: str, reason: str, at: datetime) -> Outcome:
+    """Make deleted versions archived ones again, whose bytes `registry.backups` has put back; no sweep awaits them."""
+    return states.change(states.BRING_BACK, version_ids, actor=actor, cause="manual", reason=_given(reason), at=at)
+
+
 def quarantine(version_ids: Sequence[UUID], *, actor: str, reason: str, at: datetime, cause: str = "manual") -> Outcome:
     """Keep versions from being loaded and placed, because their bytes are damaged or not trusted.
 
@@ -211,6 +253,17 @@ def quarantine(version_ids: Sequence[UUID], *, actor: str, reason: str, at: date
 def release(version_ids: Sequence[UUID], *, actor: str, reason: str, at: datetime) -> Outcome:
     """Make quarantined versions ready again, those whose bytes hold (restored from a backup, say)."""
     return states.make_ready(states.RELEASE, version_ids, actor=actor, reason=_given(reason), at=at)
+
+
+def admit(version_ids: Sequence[UUID], *, actor: str, at: datetime) -> Outcome:
+    """Make versions from elsewhere ready, whose forecasters a trainer has read."""
+    return states.change(states.ADMIT, version_ids, actor=actor, cause=states.INSPECTION, reason="", at=at)
+
+
+def turn_away(version_ids: Sequence[UUID], *, actor: str, reason: str, at: datetime) -> Outcome:
+    """Quarantine versions from elsewhere, whose forecasters no trainer can read; `release` refuses them for good."""
+    said = _given(reason)
+    return states.change(states.TURN_AWAY, version_ids, actor=actor, cause=states.INSPECTION, reason=said, at=at)
 
 
 def _given(reason: str) -> str:

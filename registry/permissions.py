@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -69,7 +70,7 @@ def allows(user: AbstractBaseUser | AnonymousUser, auth: Any = None, *, role: Ro
 
 def role_of(user: AbstractBaseUser | AnonymousUser, auth: Any = None) -> Role | None:
     """Return the highest role of the user, at most the token's scope; None for nobody and for the inactive."""
-    held = _held(user)
+    held = _held(user, auth)
     if held is None or not isinstance(auth, ApiToken):
         return held
     return min(held, Role(auth.scope), key=RANKS.__getitem__)
@@ -79,7 +80,7 @@ def tenants_of(user: AbstractBaseUser | AnonymousUser, auth: Any = None) -> froz
     """Return the tenants that the user may see, narrowed to the token's where it names some; `ALL` for a superuser."""
     if not user.is_authenticated or not user.is_active:
         return frozenset()
-    own = ALL if getattr(user, "is_superuser", False) else _memberships(user)
+    own = ALL if getattr(user, "is_superuser", False) else _memberships(user, auth)
     if not isinstance(auth, ApiToken) or not auth.tenants:
         return own
     return frozenset(tenant for tenant in auth.tenants if tenant in own)
@@ -90,14 +91,21 @@ def visible(queryset: QuerySet[Row], *, tenants: frozenset[str], through: str) -
     return queryset if tenants is ALL else queryset.filter(**{f"{through}__in": sorted(tenants)})
 
 
-def _held(user: AbstractBaseUser | AnonymousUser) -> Role | None:
+def _held(user: AbstractBaseUser | AnonymousUser, auth: Any) -> Role | None:
     if not user.is_authenticated or not user.is_active:
         return None
     if getattr(user, "is_superuser", False):
         return Role.ADMIN
-    names = Group.objects.filter(user=user.pk, name__in=list(Role)).values_list("name", flat=True)
-    return max((Role(name) for name in names), key=RANKS.__getitem__, default=None)
+    return max((Role(name) for name in _groups(user, auth)), key=RANKS.__getitem__, default=None)
 
 
-def _memberships(user: AbstractBaseUser | AnonymousUser) -> frozenset[str]:
+def _groups(user: AbstractBaseUser | AnonymousUser, auth: Any) -> Iterable[str]:
+    if isinstance(auth, ApiToken) and auth.standing is not None:
+        return (name for name in auth.standing.groups if name in RANKS)
+    return Group.objects.filter(user=user.pk, name__in=list(Role)).values_list("name", flat=True)
+
+
+def _memberships(user: AbstractBaseUser | AnonymousUser, auth: Any) -> frozenset[str]:
+    if isinstance(auth, ApiToken) and auth.standing is not None:
+        return auth.standing.tenants
     return frozenset(TenantMembership.objects.filter(user__pk=int(user.pk or 0)).values_list("tenant", flat=True))

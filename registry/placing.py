@@ -44,6 +44,14 @@ class RolledBack:
     refused: Mapping[int, errors.PerennialError]
 
 
+@dataclass(frozen=True, kw_only=True)
+class ByHand:
+    """Which versions were placed by hand, and why others were not; by id."""
+
+    placed: frozenset[UUID]
+    refused: Mapping[UUID, errors.PerennialError]
+
+
 @transaction.atomic
 def move(
     moves: Sequence[Move],
@@ -55,8 +63,20 @@ def move(
     at: datetime,
 ) -> Placed:
     """Move pointers by one of the statements of `registry.pointers`, with the events, in one transaction."""
+    return _move(moves, compare_and_set, kind=kind, actor=actor, cause=cause, at=at)[0]
+
+
+def _move(
+    moves: Sequence[Move],
+    compare_and_set: Callable[[Sequence[Move]], dict[UUID, int]],
+    *,
+    kind: str,
+    actor: str,
+    cause: str,
+    at: datetime,
+) -> tuple[Placed, list[Event]]:
     # Lock first: an UPDATE alone would compare with what stood when it began to wait, and deadlock with its like.
-    history.lock([move.registered_model_id for move in moves])
+    heads = history.lock([move.registered_model_id for move in moves])
     fences = compare_and_set(moves)
     lines = [
         history.Line(
@@ -74,12 +94,11 @@ def move(
         for move in moves
         if move.version_id in fences
     ]
-    history.announce(lines)
     asked = frozenset(move.version_id for move in moves)
-    return Placed(placed=frozenset(fences), overtaken=asked - fences.keys())
+    placed = Placed(placed=frozenset(fences), overtaken=asked - fences.keys())
+    return placed, history.announce(lines, heads=heads)
 
 
-@transaction.atomic
 def by_hand(
     registered_model: RegisteredModel,
     version: ModelVersion,
@@ -91,15 +110,75 @@ def by_hand(
     at: datetime,
 ) -> Event:
     """Make a version champion whatever serves now. Raises what `succession.check` raises, ChampionMoved and more."""
+    if not _looks_placeable(registered_model, version):
+        _check(registered_model, version)
+    try:
+        artifacts.load(version)
+    except errors.PerennialError:
+        # Gone with a version that was swept since it was read: that says more than a missing file.
+        raise
+    kind = history.ROLLED_BACK if asked.back else history.PROMOTED
+    with transaction.atomic():
+        serving = history.lock([registered_model.pk])[registered_model.pk].champion_id
+        move = replace(asked, expected_id=serving, reason=reason)
+        _, events = _move([move], partial(pointers.set_champions, at=at), kind=kind, actor=actor, cause=cause, at=at)
+        if not events:
+            # What it was when it was read it is no more: say what it is.
+            succession.check(registered_model, version, champion_id=serving)
+            raise ChampionMoved(f"The champion of {registered_model} changed at the same time.")
+    [event] = events
+    event.registered_model, event.fleet = registered_model, registered_model.fleet
+    return event
+
+
+def _check(registered_model: RegisteredModel, version: ModelVersion) -> None:
     champion_id = RegisteredModel.objects.values_list("champion_id", flat=True).get(pk=registered_model.pk)
     succession.check(registered_model, version, champion_id=champion_id)
-    artifacts.load(version)
-    kind = history.ROLLED_BACK if asked.back else history.PROMOTED
-    moves = [replace(asked, expected_id=champion_id, reason=reason)]
-    placed = move(moves, partial(pointers.set_champions, at=at), kind=kind, actor=actor, cause=cause, at=at)
-    if placed.overtaken:
-        raise ChampionMoved(f"The champion of {registered_model} changed at the same time.")
-    return Event.objects.filter(registered_model=registered_model, kind=kind).latest("count")
+
+
+def _looks_placeable(registered_model: RegisteredModel, version: ModelVersion) -> bool:
+    """Whether nothing that was read speaks against it; where something does, the database is asked again."""
+    own = version.registered_model_id == registered_model.pk
+    return own and version.state == ModelVersion.State.READY and version.pk != registered_model.champion_id
+
+
+def forward_many(
+    version_ids: Sequence[UUID], *, actor: str, reason: str, at: datetime, rehearsed: bool = False
+) -> ByHand:
+    """Make versions champion, one of each model, those whose bytes hold; rehearsed, only say which could be."""
+    found, refused = succession.placeable(version_ids)
+    sound = {}
+    for version_id, version in found.items():
+        try:
+            artifacts.load(version)
+            sound[version_id] = version
+        except errors.PerennialError as error:
+            refused[version_id] = error
+    if rehearsed:
+        return ByHand(placed=frozenset(sound), refused=refused)
+    moves = [
+        Move(
+            registered_model_id=version.registered_model_id,
+            version_id=version_id,
+            expected_id=version.registered_model.champion_id,
+            reason=reason,
+        )
+        for version_id, version in sound.items()
+    ]
+    set_champions = partial(pointers.set_champions, at=at)
+    done = move(moves, set_champions, kind=history.PROMOTED, actor=actor, cause="manual", at=at)
+    for version_id in done.overtaken:
+        refused[version_id] = ChampionMoved(
+            f"The champion of {sound[version_id].registered_model} changed at the same time."
+        )
+    return ByHand(placed=done.placed, refused=refused)
+
+
+def sound_returns(registered_models: Sequence[RegisteredModel]) -> RolledBack:
+    """Return where a roll back of each model would go, and why others cannot go back; moves nothing."""
+    back = succession.returns([each.pk for each in registered_models])
+    to, refused = _sound_targets(registered_models, back)
+    return RolledBack(to=to, refused=refused)
 
 
 def back_many(registered_models: Sequence[RegisteredModel], *, actor: str, reason: str, at: datetime) -> RolledBack:
@@ -132,10 +211,12 @@ def _sound_targets(
 ) -> tuple[dict[int, ModelVersion], dict[int, errors.PerennialError]]:
     to: dict[int, ModelVersion] = {}
     refused: dict[int, errors.PerennialError] = {}
+    hints = succession.suggestions([model_id for model_id, each in back.items() if each.to is None])
     for each in registered_models:
         target = back[each.pk].to
         if target is None:
-            refused[each.pk] = NothingToRollBackTo(f"{each} has no earlier champion that is ready.")
+            sentence, hint = f"{each} has no earlier champion that is ready.", hints.get(each.pk)
+            refused[each.pk] = NothingToRollBackTo(sentence, next_step=hint)
             continue
         try:
             artifacts.load(target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -10,13 +11,14 @@ from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, connection, transaction
 
-from registry import artifacts, conf, errors, history, identifiers, timestamps
+from registry import conf, errors, history, identifiers, rows, signatures, timestamps
 from registry.artifacts import Stored
 from registry.models import ModelVersion, RegisteredModel
 from registry.reports import Scorecard
 
+# Made once: `json.dumps` would make one for each of thousands.
+_ENCODER = json.JSONEncoder(allow_nan=False)
 _COUNT = """
 UPDATE registry_registeredmodel AS m SET last_number = counted.number, last_version_at = counted.at
 FROM unnest(%s::bigint[], %s::int[], %s::timestamptz[]) AS counted(id, number, at) WHERE m.id = counted.id
@@ -57,6 +59,9 @@ class Registration:
     refitted: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
     note: str = ""
+    tags: Sequence[str] = ()
+    pending: bool = False
+    """Whether a trainer has yet to read its forecaster; until then it cannot be placed."""
 
 
 def insert(
@@ -67,11 +72,12 @@ def insert(
     Raises VersionIdTaken, MetadataInvalid.
     """
     versions = [_number(item, heads[item.registered_model_id], timestamps.to_utc(at)) for item in registrations]
-    _insert(versions)
-    counted = [(head.pk, head.last_number, head.last_version_at) for head in heads.values()]
-    if counted:
-        with connection.cursor() as cursor:
-            cursor.execute(_COUNT, [list(column) for column in zip(*counted, strict=True)])
+    for start in range(0, len(versions), history.BATCH_ROWS):
+        batch = versions[start : start + history.BATCH_ROWS]
+        owners = sorted({version.registered_model_id for version in batch})
+        counted = [(model_id, heads[model_id].last_number, heads[model_id].last_version_at) for model_id in owners]
+        columns = [list(column) for column in zip(*counted, strict=True)]
+        _insert(batch, rows.Beside(statement=_COUNT, values=columns))
     return versions
 
 
@@ -81,7 +87,7 @@ def _number(item: Registration, head: RegisteredModel, at: datetime) -> ModelVer
     head.last_number += 1
     _check(item)
     stored = item.stored
-    signature = artifacts.sign(item.version_id, digest=stored.digest, format=stored.format)
+    signature = signatures.sign(item.version_id, digest=stored.digest, format=stored.format)
     return ModelVersion(
         id=item.version_id,
         registered_model_id=item.registered_model_id,
@@ -110,6 +116,8 @@ def _number(item: Registration, head: RegisteredModel, at: datetime) -> ModelVer
         artifact_offset=stored.offset,
         extra=dict(item.extra),
         note=item.note,
+        tags=list(item.tags),
+        state=ModelVersion.State.PENDING if item.pending else ModelVersion.State.READY,
     )
 
 
@@ -117,11 +125,16 @@ def _check(item: Registration) -> None:
     for stamp in (item.data_start, item.train_end, item.fit_end):
         if stamp is not None and not timestamps.is_aware(stamp):
             raise MetadataInvalid(f"{stamp.isoformat()} has no offset.", next_step="Give times in UTC.")
+    check_plain(extra=item.extra, params=item.params, library_versions=item.library_versions)
+
+
+def check_plain(
+    *, extra: Mapping[str, Any], params: Mapping[str, Any], library_versions: Mapping[str, Any]
+) -> None:
+    """Refuse free values that a row cannot hold. Raises MetadataInvalid."""
     try:
-        texts = [
-            json.dumps(dict(mapping), allow_nan=False) for mapping in (item.extra, item.params, item.library_versions)
-        ]
-    except (TypeError, ValueError) as error:
+        texts = [_ENCODER.encode(dict(mapping)) if mapping else "" for mapping in (extra, params, library_versions)]
+    except (TypeError, ValueError, RecursionError) as error:
         raise MetadataInvalid(f"Parameters or metadata are no plain JSON: {error}.") from error
     if any("\\u0000" in text for text in texts):
         raise MetadataInvalid("Parameters or metadata hold a NUL character, which the database cannot store.")
@@ -130,14 +143,11 @@ def _check(item: Registration) -> None:
         raise MetadataInvalid(f"The free metadata has {size} bytes; at most {most} are kept in a row.", field="extra")
 
 
-def _insert(versions: list[ModelVersion]) -> None:
-    taken = ModelVersion.objects.filter(pk__in=[version.pk for version in versions]).values_list("pk", flat=True)[:1]
-    if taken:
-        raise VersionIdTaken(f"Version {taken[0]} is registered already.", field="version_id")
+def _insert(versions: Sequence[ModelVersion], beside: rows.Beside) -> None:
     try:
-        with transaction.atomic():
-            ModelVersion.objects.bulk_create(versions, batch_size=history.BATCH_ROWS)
+        inserted = rows.insert(versions, unless_taken="id", beside=beside)
     except ValidationError as error:
         raise MetadataInvalid(f"A scorecard cannot be stored: {' '.join(error.messages)}") from error
-    except IntegrityError as error:
-        raise VersionIdTaken(f"A version id is given twice, or was registered meanwhile: {error}.") from error
+    if len(inserted) < len(versions):
+        left = Counter(version.pk for version in versions) - Counter(inserted)
+        raise VersionIdTaken(f"Version {min(left)} is registered already, or given twice.", field="version_id")

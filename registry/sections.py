@@ -143,7 +143,7 @@ def _allowed(found: ErrorDetails, declared: type) -> str:
     if kind in ("unexpected_keyword_argument", "missing"):
         holder, name = _holder(declared, found["loc"]), str(found["loc"][-1])
         return _required(holder, name) if kind == "missing" else _unknown(holder, name)
-    if kind == "literal_error":
+    if kind in ("literal_error", "enum"):
         return "one of " + str(context["expected"]).replace("'", "").replace(" or ", ", ")
     return str(context["error"]) if kind == "value_error" else WORDS.get(kind, found["msg"])
 

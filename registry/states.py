@@ -15,9 +15,11 @@ from uuid import UUID
 from django.db import connection, transaction
 
 from registry import artifacts, errors, history
-from registry.models import Hold, ModelVersion
+from registry.models import Event, Hold, ModelVersion
 
 State = ModelVersion.State
+INSPECTION = "inspection"
+"""The cause in the ledger of what a trainer decided about a version from elsewhere."""
 POINTERS = ("champion", "challenger", "anchor", "previous_champion")
 
 
@@ -39,6 +41,13 @@ class VersionHeld(errors.Conflict):
 
     code = "version_held"
     next_step = "Lift the hold, or wait until it ends."
+
+
+class NeverRead(errors.Conflict):
+    """No trainer could read the forecaster when it came, and its bytes are the same since."""
+
+    code = "forecaster_unreadable"
+    next_step = "Export the forecaster again and register it as a new version."
 
 
 class StateForbids(errors.Conflict):
@@ -69,13 +78,22 @@ RESTORE = Change(kind="registry.version.restored", to=State.READY, since=frozens
 QUARANTINE = Change(
     kind="registry.version.quarantined", to=State.QUARANTINED, since=frozenset({State.READY, State.ARCHIVED})
 )
+# What came from elsewhere waits as pending and leaves that state by these two alone.
+ADMIT = Change(kind="registry.version.admitted", to=State.READY, since=frozenset({State.PENDING}))
+TURN_AWAY = Change(kind=QUARANTINE.kind, to=State.QUARANTINED, since=frozenset({State.PENDING}))
 RELEASE = Change(kind="registry.version.released", to=State.READY, since=frozenset({State.QUARANTINED}))
+# Back from the second store; archived, so that its bytes are verified once more before it can serve.
+BRING_BACK = Change(kind="registry.version.brought_back", to=State.ARCHIVED, since=frozenset({State.DELETED}))
 FORGET = Change(
     kind="registry.version.forgotten",
     to=State.DELETED,
     since=frozenset({State.ARCHIVED, State.QUARANTINED}),
     spared=POINTERS,
 )
+BY_NAME = {
+    "archive": ARCHIVE, "restore": RESTORE, "quarantine": QUARANTINE, "release": RELEASE, "forget": FORGET,
+}  # fmt: skip
+"""What people ask for by hand."""
 
 _CHANGE = """
 UPDATE registry_modelversion AS v SET state = %s, sweep_after = %s
@@ -141,7 +159,7 @@ def change(
 
 def make_ready(wanted: Change, version_ids: Sequence[UUID], *, actor: str, reason: str, at: datetime) -> Outcome:
     """Change versions to ready, those whose bytes hold; they are read and verified before any row is touched."""
-    unsound: dict[UUID, errors.PerennialError] = {}
+    unsound: dict[UUID, errors.PerennialError] = _never_read(version_ids)
     rows = ModelVersion.objects.select_related("registered_model__fleet").filter(state__in=wanted.since)
     for version in rows.filter(pk__in=version_ids).iterator(chunk_size=history.BATCH_ROWS):
         try:
@@ -151,6 +169,15 @@ def make_ready(wanted: Change, version_ids: Sequence[UUID], *, actor: str, reaso
     sound = [version_id for version_id in version_ids if version_id not in unsound]
     outcome = change(wanted, sound, actor=actor, cause="manual", reason=reason, at=at)
     return replace(outcome, refused={**outcome.refused, **unsound})
+
+
+def _never_read(version_ids: Collection[UUID]) -> dict[UUID, errors.PerennialError]:
+    turned_away = Event.objects.filter(to_version__in=list(version_ids), kind=TURN_AWAY.kind, cause=INSPECTION)
+    return {
+        event.to_version_id: NeverRead(f"The forecaster of version {event.to_version_id} was refused: {event.reason}")
+        for event in turned_away
+        if event.to_version_id is not None
+    }
 
 
 def _apply(change: Change, version_ids: Sequence[UUID], *, at: datetime) -> dict[UUID, _Changed]:

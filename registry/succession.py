@@ -25,6 +25,22 @@ FROM unnest(%s::bigint[]) AS wanted(id) CROSS JOIN LATERAL (
 """
 
 
+_READY = """
+SELECT m.id, v.number
+FROM registry_registeredmodel AS m CROSS JOIN LATERAL (
+    SELECT number FROM registry_modelversion
+    WHERE registered_model_id = m.id AND state = 'ready' AND id IS DISTINCT FROM m.champion_id
+    ORDER BY number DESC LIMIT %s
+) AS v WHERE m.id = ANY(%s::bigint[]) ORDER BY m.id, v.number DESC
+"""
+
+
+class VersionMissing(errors.NotFound):
+    """No version has that id."""
+
+    code = "version_unknown"
+
+
 class VersionNotReady(errors.Conflict):
     """Only a ready version can be placed."""
 
@@ -41,6 +57,13 @@ class AlreadyChampion(errors.Conflict):
     """The version serves already."""
 
     code = "already_champion"
+
+
+class NoChampion(errors.NotFound):
+    """The model has, or had then, no champion, or none that can be loaded."""
+
+    code = "no_champion"
+    next_step = "Retrain it, by POST /api/v1/runs or manage.py retrain: what the gate passes becomes champion."
 
 
 class NothingToRollBackTo(errors.Conflict):
@@ -80,9 +103,14 @@ def check(registered_model: RegisteredModel, version: ModelVersion, *, champion_
             f"Version {version.number} is the champion already.", next_step=_suggestion(registered_model, champion_id)
         )
     if state != ModelVersion.State.READY:
-        raise VersionNotReady(
-            f"Version {version.number} is {state}.", next_step=_suggestion(registered_model, champion_id)
-        )
+        raise _not_ready(f"Version {version.number}", state, _suggestion(registered_model, champion_id))
+
+
+def _not_ready(name: str, state: str, hint: str) -> VersionNotReady:
+    waits = "A worker lets its trainer read it first; without one: manage.py inspect. "
+    return VersionNotReady(
+        f"{name} is {state}.", next_step=(waits if state == ModelVersion.State.PENDING else "") + hint
+    )
 
 
 def _suggestion(registered_model: RegisteredModel, champion_id: UUID | None) -> str:
@@ -95,12 +123,66 @@ def _suggestion(registered_model: RegisteredModel, champion_id: UUID | None) -> 
     return f"Ready are the versions {', '.join(map(str, numbers))}."
 
 
+def suggestions(model_ids: Sequence[int]) -> dict[int, str]:
+    """Return for each of these models which versions could become champion by hand; nothing where there is none."""
+    with connection.cursor() as cursor:
+        cursor.execute(_READY, [SUGGESTED_VERSIONS, list(model_ids)])
+        rows = cursor.fetchall()
+    return {
+        model_id: f"Ready are the versions {', '.join(str(number) for _, number in group)}."
+        for model_id, group in groupby(rows, key=itemgetter(0))
+    }
+
+
+def placeable(version_ids: Sequence[UUID]) -> tuple[dict[UUID, ModelVersion], dict[UUID, errors.PerennialError]]:
+    """Return which of these can become champion by hand, one of each model, and why the others cannot; two queries."""
+    rows = ModelVersion.objects.select_related("registered_model__fleet").in_bulk(list(version_ids))
+    hints = suggestions([each.registered_model_id for each in rows.values()])
+    found: dict[UUID, ModelVersion] = {}
+    refused: dict[UUID, errors.PerennialError] = {}
+    named: set[int] = set()
+    for version_id in version_ids:
+        version = rows.get(version_id)
+        if version is None:
+            refused[version_id] = VersionMissing(f"There is no version {version_id}.")
+        elif error := _unplaceable(version, hints, named):
+            refused[version_id] = error
+        else:
+            found[version_id] = version
+            named.add(version.registered_model_id)
+    return found, refused
+
+
+def _unplaceable(version: ModelVersion, hints: Mapping[int, str], named: set[int]) -> errors.PerennialError | None:
+    model, hint = (
+        version.registered_model,
+        hints.get(version.registered_model_id, "No version of it is ready: retrain."),
+    )
+    if model.champion_id == version.pk:
+        return AlreadyChampion(f"{version} is the champion already.", next_step=hint)
+    if version.state != ModelVersion.State.READY:
+        return _not_ready(str(version), version.state, hint)
+    if model.pk in named:
+        return errors.Conflict(f"Another version of {model} is named too.", next_step="Name one version of each model.")
+    return None
+
+
 def previous(registered_model: RegisteredModel) -> ModelVersion:
     """Return the ready champion before the present one, not one that a rollback undid. Raises NothingToRollBackTo."""
     found = returns([registered_model.pk])[registered_model.pk].to
     if found is None:
         raise NothingToRollBackTo(f"{registered_model} has no earlier champion that is ready.")
     return found
+
+
+def earlier(registered_model: RegisteredModel) -> list[ModelVersion]:
+    """Return the ready champions before the present one, the last first, without those that rollbacks undid."""
+    lines = dict(_moves([registered_model.pk]))
+    line = _line(lines.get(registered_model.pk, []))
+    wanted = [each for each in dict.fromkeys(reversed(line[:-1])) if each and each != line[-1]]
+    ready = ModelVersion.objects.select_related("registered_model__fleet").filter(state=ModelVersion.State.READY)
+    versions = ready.in_bulk(wanted)
+    return [versions[each] for each in wanted if each in versions]
 
 
 def returns(model_ids: Sequence[int]) -> dict[int, Return]:

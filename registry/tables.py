@@ -5,13 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from itertools import islice
 from typing import Any
 
 from registry import errors
 
+CHECKED_ROWS = 1000
 Cell = bool | int | float | str | datetime | date | None
 
 
@@ -64,6 +67,28 @@ def load(data: bytes, *, kinds: Sequence[Sequence[str]]) -> Table:
         return _load(list(csv.reader(io.StringIO(data.decode(), newline=""), strict=True)), kinds)
     except (csv.Error, ValueError, KeyError) as error:
         raise TableInvalid(f"The table does not fit its columns: {error}.") from error
+
+
+def check(data: bytes, *, kinds: Sequence[Sequence[str]]) -> int:
+    """Return how many rows a CSV has, each as `load` wants it; keeps none. Raises TableInvalid."""
+    try:
+        lines = csv.reader(io.StringIO(data.decode(), newline=""), strict=True)
+        if next(lines, None) != [name for name, _ in kinds]:
+            raise TableInvalid(f"The table does not have the columns {[name for name, _ in kinds][:20]}.")
+        checkers = [_CHECKERS[kind] for _, kind in kinds]
+        return sum(_check(rows, checkers) for rows in iter(lambda: list(islice(lines, CHECKED_ROWS)), []))
+    except (csv.Error, ValueError, KeyError, TypeError) as error:
+        raise TableInvalid(f"The table does not fit its columns: {error}.") from error
+
+
+def _check(rows: list[list[str]], checkers: Sequence[Callable[[Iterable[str]], bool]]) -> int:
+    # Column by column, because a loop over the cells of thousands of bundles would take most of their time.
+    columns = list(zip(*rows, strict=True))
+    if len(columns) != len(checkers):
+        raise TableInvalid(f"A row has {len(columns)} cells, the table {len(checkers)} columns.")
+    if not all(check(filter(None, cells)) for check, cells in zip(checkers, columns, strict=True)):
+        raise TableInvalid("A cell is not of the kind of its column.")
+    return len(rows)
 
 
 def _load(lines: list[list[str]], kinds: Sequence[Sequence[str]]) -> Table:
@@ -134,4 +159,12 @@ _READERS: Mapping[str, Callable[[str], Cell]] = {
     "text": str,
     "instant": _or_none(datetime.fromisoformat),
     "date": _or_none(date.fromisoformat),
+}
+_CHECKERS: Mapping[str, Callable[[Iterable[str]], bool]] = {
+    "switch": lambda cells: {"true", "false"}.issuperset(cells),
+    "int": lambda cells: not deque(map(int, cells), maxlen=0),
+    "float": lambda cells: all(map(math.isfinite, map(float, cells))),
+    "text": lambda cells: True,
+    "instant": lambda cells: all(map(datetime.fromisoformat, cells)),
+    "date": lambda cells: all(map(date.fromisoformat, cells)),
 }

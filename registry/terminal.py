@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from registry import errors
-from registry.models import Fleet
+from registry import errors, schema
+from registry.models import Fleet, RegisteredModel
 
 DONE, FAILED, USAGE, NOTHING_TO_DO = 0, 1, 2, 3
 
@@ -53,12 +53,15 @@ class Command(BaseCommand):
     """A command of this product: ends 0 done, 1 failed, 2 usage, 3 nothing to do."""
 
     requires_system_checks = ()
+    needs_tables = True
+    """Whether it works on the tables of this release, and so has to wait for `manage.py migrate`."""
     _no_color = False
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         """Run the command; an error that the product reports on purpose becomes one sentence and a next step."""
         self._no_color = bool(options.get("no_color"))
         try:
+            self._check_tables()
             return super().execute(*args, **options)
         except (errors.Invalid, errors.NotFound) as error:
             raise Refused(str(error)) from error
@@ -71,6 +74,10 @@ class Command(BaseCommand):
         except OperationalError as error:
             first = str(error).strip().splitlines()[0]
             raise Failed(f"The database does not answer: {first}. Check DATABASE_URL, then try again.") from error
+
+    def _check_tables(self) -> None:
+        if self.needs_tables and (missing := schema.unapplied()):
+            raise Failed(f"The database is {len(missing)} migrations behind this code. Run `manage.py migrate`.")
 
     @property
     def console(self) -> Console:
@@ -152,6 +159,11 @@ def close_names(name: str, known: Iterable[str]) -> str:
     return f"Did you mean {' or '.join(near)}?" if len(near) == 1 else f"There are {', '.join(near)}." if near else ""
 
 
+def actor() -> str:
+    """Return who runs the command, for the ledger."""
+    return os.environ.get("USER") or os.environ.get("LOGNAME") or "command line"
+
+
 def find_fleet(name: str, *, tenant: str | None = None) -> Fleet:
     """Return the fleet of this name. Raises Refused with the nearest names, or with the tenants that have one."""
     found = list(Fleet.objects.filter(name=name, **({"tenant": tenant} if tenant else {})))
@@ -164,6 +176,16 @@ def find_fleet(name: str, *, tenant: str | None = None) -> Fleet:
     known = list(Fleet.objects.values_list("name", flat=True))
     hint = close_names(name, known) if known else "There is no fleet yet: manage.py apply FILE makes one."
     raise Refused(f"There is no fleet {name!r}{where}. {hint}".strip())
+
+
+def find_model(fleet: Fleet, entity: str) -> RegisteredModel:
+    """Return the model of an entity. Raises Refused with the nearest entities."""
+    found = RegisteredModel.objects.select_related("fleet").filter(fleet=fleet, entity_key=entity).first()
+    if found is None:
+        known = RegisteredModel.objects.filter(fleet=fleet).order_by("entity_key").values_list("entity_key", flat=True)
+        hint = close_names(entity, known.iterator()) if known.exists() else "It has no model yet."
+        raise Refused(f"Fleet {fleet.name} has no entity {entity!r}. {hint}".strip())
+    return found
 
 
 def _plain(value: object) -> object:

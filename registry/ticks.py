@@ -1,10 +1,10 @@
-"""When each periodic job last ran: a silent beat shows here and nowhere else."""
+"""When each periodic job last ran, where a silent beat shows, and how far the long ones have come."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from registry.models import Tick
+from registry.models import Bookmark, Tick
 
 
 def record(name: str, *, at: datetime) -> None:
@@ -15,3 +15,13 @@ def record(name: str, *, at: datetime) -> None:
 def last() -> datetime | None:
     """Return when any periodic job last ran; None before beat's first tick."""
     return Tick.objects.order_by("-at").values_list("at", flat=True).first()
+
+
+def reached(name: str) -> int:
+    """Return how far a job has come that goes through everything in several runs; 0 where it begins anew."""
+    return Bookmark.objects.filter(name=name).values_list("event_id", flat=True).first() or 0
+
+
+def keep(name: str, place: int, *, at: datetime) -> None:
+    """Note how far a job has come, so that its next run goes on there."""
+    Bookmark.objects.update_or_create(name=name, defaults={"event_id": place, "at": at})

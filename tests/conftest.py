@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,12 +13,13 @@ from django.apps import apps
 from django.db import connection
 from pytest_django import Settings
 
-from tests import fleets
+from tests import fleets, object_server
 from tests.installation import Installation
 
 ROLE_MIGRATIONS = (
     "registry.migrations.0004_roles",
     "registry.migrations.0005_pause_fleet",
+    "registry.migrations.0011_tag_permission",
     "training.migrations.0003_roles",
 )
 
@@ -29,6 +31,31 @@ def artifact_folder(settings: Settings, tmp_path: Path) -> Path:
     folder.mkdir()
     settings.PERENNIAL_REGISTRY = {**settings.PERENNIAL_REGISTRY, "artifact_url": folder.as_uri()}
     return folder
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object_server.ObjectServer]:
+    """A real S3 server on loopback."""
+    server = object_server.start(tmp_path_factory.mktemp("s3"))
+    yield server
+    server.stop()
+
+
+_buckets = itertools.count(1)
+
+
+@pytest.fixture
+def bucket(
+    s3_server: object_server.ObjectServer, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> object_server.Bucket:
+    """An empty bucket, in which this test stores its artifacts instead."""
+    made = object_server.Bucket(name=f"bucket-{next(_buckets)}", server=s3_server)
+    made.create()
+    for name, value in object_server.KEYS.items():
+        monkeypatch.setenv(name, value)
+    there = {"artifact_url": made.url, "store_endpoint": s3_server.endpoint, "store_seconds": 20.0}
+    settings.PERENNIAL_REGISTRY = {**settings.PERENNIAL_REGISTRY, **there}
+    return made
 
 
 @pytest.fixture

@@ -110,9 +110,12 @@ class Installation:
         """Run a management command beside the running processes."""
         command = [sys.executable, "manage.py", *arguments]
         environment = {**self.environment, **settings}
-        return subprocess.run(
-            command, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=120, check=check
+        ended = subprocess.run(
+            command, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=120, check=False
         )
+        if check and ended.returncode:
+            raise RuntimeError(f"{' '.join(arguments)} ended with {ended.returncode}:\n{ended.stdout}{ended.stderr}")
+        return ended
 
     def sql(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         """Ask the database itself."""

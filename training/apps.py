@@ -1,6 +1,11 @@
-"""Registers the app with Django; starts nothing."""
+"""Registers the app with Django, and the formats that its trainers read with the registry; starts nothing."""
 
 from django.apps import AppConfig
+
+from registry import formats
+from training.trainers import table
+
+formats.trust(table.formats())
 
 
 class TrainingConfig(AppConfig):

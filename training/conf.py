@@ -17,6 +17,10 @@ class TrainingConf:
     """A message that nobody claimed for this long is published again; the queue may have lost it."""
     dispatch_every_seconds: int = 1
     """Between two ticks of the dispatcher; what a person waits for a run to begin. Beat counts in whole seconds."""
+    inspect_every_seconds: int = 2
+    """Between two looks for versions from elsewhere that no trainer has read yet; one indexed query when none waits."""
+    inspect_seconds: float = 10.0
+    """Longest that one such look goes on, so that a request by hand on the same queue does not wait long."""
     sweep_every_seconds: int = 15
     """Between two sweeps for lost chunks and due slots; lease + sweep stay under the promised 90 s."""
     max_losses: int = 3
@@ -44,6 +48,8 @@ class TrainingConf:
     look_back_days_min: int = 1
     look_back_days_max: int = 3660
     """Longest look-back that may be asked for, about ten years."""
+    snapshot_days: int = 14
+    """Days that a snapshot stays after its rows were last read, where no kept version cites it."""
     source_max_bytes: int = 2 * 1024**3
     """A larger source file is refused before it is read."""
     retrain_at: str = "18:30"

@@ -1,25 +1,94 @@
-"""From a version's stored bytes to its forecaster, cached by digest. The web process never imports this."""
+"""From a version's stored bytes to its forecaster, cached by digest, and which forecaster answers for a model.
+
+The web process never imports this.
+"""
 
 from __future__ import annotations
 
+import logging
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from uuid import UUID
 
 import numpy as np
 
-from registry import artifacts, bundle, conf
-from registry.models import ModelVersion
+from registry import artifacts, bundle, conf, errors, examination, lifecycle, succession
+from registry.models import ModelVersion, RegisteredModel
 from training import publishing
 from training.models import Forecast
 from training.trainers import table
-from training.trainers.base import Forecaster, Points, Prediction, Stamps
+from training.trainers.base import Forecaster, ForecasterUnreadable, Points, Prediction, Stamps
+
+logger = logging.getLogger(__name__)
 
 CACHED = 256
+DAMAGED = "damaged"
+"""The cause in the ledger of a quarantine by whoever wanted to serve a version and found its bytes broken."""
 _cache: dict[tuple[str, str], Forecaster] = {}
 
 
+class Level(StrEnum):
+    """Who answers for a model."""
+
+    CHAMPION = "champion"
+    PREVIOUS_CHAMPION = "previous_champion"
+    """The last earlier champion whose bytes hold, because those of the champion do not."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Serving:
+    """The forecaster that answers for a model, its version, and how far it had to be looked for."""
+
+    version: ModelVersion
+    forecaster: Forecaster
+    level: Level
+
+
+def load_serving(registered_model: RegisteredModel, *, at: datetime) -> Serving:
+    """Return the champion's forecaster, or that of the last earlier champion that can be loaded.
+
+    Damaged or missing bytes quarantine their version, once, with an event. Raises succession.NoChampion, and
+    StoreUnavailable and SigningKeyUnknown, which say nothing about a version and change none.
+    """
+    champion = registered_model.champion
+    if champion is None:
+        raise succession.NoChampion(f"{registered_model} has no champion.")
+    if (forecaster := _tried(champion, at)) is not None:
+        return Serving(version=champion, forecaster=forecaster, level=Level.CHAMPION)
+    for version in succession.earlier(registered_model):
+        if (forecaster := _tried(version, at)) is not None:
+            told = {"version": str(version.pk), "champion": str(champion.pk), "level": Level.PREVIOUS_CHAMPION.value}
+            logger.warning(
+                "version %s answers for %s: its champion cannot", version.number, registered_model, extra=told
+            )
+            return Serving(version=version, forecaster=forecaster, level=Level.PREVIOUS_CHAMPION)
+    raise succession.NoChampion(f"Neither the champion of {registered_model} nor an earlier one can be loaded.")
+
+
+def _tried(version: ModelVersion, at: datetime) -> Forecaster | None:
+    if version.state != ModelVersion.State.READY:
+        return None
+    try:
+        return load(version)
+    except (artifacts.ArtifactMissing, artifacts.ArtifactCorrupted) as error:
+        _warn(version, error)
+        lifecycle.quarantine([version.pk], actor="system", reason=error.sentence, at=at, cause=DAMAGED)
+    except errors.Unavailable:
+        raise
+    except errors.PerennialError as error:
+        # A signature that fails or a trainer that is not installed may be this installation's fault, for every
+        # version at once; bytes that are not those of the row never are.
+        _warn(version, error)
+    return None
+
+
+def _warn(version: ModelVersion, error: errors.PerennialError) -> None:
+    logger.warning("%s cannot be loaded: %s", version, error, extra={"version": str(version.pk), "code": error.code})
+
+
 def load(version: ModelVersion) -> Forecaster:
-    """Return the forecaster of a version. Raises ArtifactCorrupted, ArtifactMissing, ForecasterUnreadable.
+    """Return the forecaster of a version. Raises what `artifacts.load` raises, BundleInvalid, ForecasterUnreadable.
 
     The bytes are read and verified on every load; what they parse to is kept by their digest, for `CACHED` forecasters.
     """
@@ -32,18 +101,37 @@ def load(version: ModelVersion) -> Forecaster:
     return _cache[key]
 
 
+def content_of(version: ModelVersion) -> bytes:
+    """Return the bytes of a version, verified and not parsed. Raises ArtifactCorrupted, ArtifactMissing."""
+    return artifacts.load(version)
+
+
 def parse(content: bytes, *, trainer: str) -> Forecaster:
-    """Return the forecaster inside an artifact's very bytes."""
-    forecaster: Forecaster = table.find(trainer).load(bundle.unpack(content, limits=_limits()).forecaster)
+    """Return the forecaster inside an artifact's very bytes.
+
+    Raises TrainerUnknown, BundleInvalid, ForecasterRefused by what the headers say, ForecasterUnreadable.
+    """
+    allowed = limits()
+    data = bundle.forecaster_of(content, limits=allowed)
+    most = min(allowed.max_unpacked_bytes, max(bundle.HARMLESS_BYTES, len(data) * allowed.max_ratio))
+    examination.examine(data, format=table.format_of(trainer), max_unpacked_bytes=most)
+    try:
+        forecaster: Forecaster = table.find(trainer).load(data)
+    except errors.PerennialError:
+        raise
+    except Exception as error:  # A hostile file makes a library raise anything; whatever it is, it was not read.
+        told = f"{type(error).__name__}: {str(error)[:300]}"
+        raise ForecasterUnreadable(f"Reading these {len(data)} bytes ended with {told}.") from error
     return forecaster
 
 
-def _limits() -> bundle.Limits:
-    limits = conf.current()
+def limits() -> bundle.Limits:
+    """Return what may be unpacked here."""
+    current = conf.current()
     return bundle.Limits(
-        max_bytes=limits.max_artifact_bytes,
-        max_unpacked_bytes=limits.max_unpacked_bytes,
-        max_ratio=limits.max_unpacked_ratio,
+        max_bytes=current.max_artifact_bytes,
+        max_unpacked_bytes=current.max_unpacked_bytes,
+        max_ratio=current.max_unpacked_ratio,
     )
 
 

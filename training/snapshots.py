@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from registry import conf, locks, store
-from training import dataset, policies, sources
+from training import dataset, policies, snapshot_retention, sources
 from training.models import Batch, RetrainingPolicy, Snapshot, Source
 from training.trainers.base import Grid
 
@@ -71,22 +71,18 @@ def days_of(batch: Batch, policy: RetrainingPolicy, grid: Grid) -> int:
 def keep(source: Source, frame: pd.DataFrame) -> Snapshot:
     """Store a normalised frame by its digest, sorted by entity and time; equal rows are stored once."""
     data = _pack(frame)
-    digest = hashlib.sha256(data).hexdigest()
-    location = f"snapshots/{source.pk}/{digest}.parquet"
-    store.open_store(conf.current().artifact_url).put(location, data)
     stamps = frame["time"]
-    found, _ = Snapshot.objects.get_or_create(
-        source=source,
-        digest=digest,
-        defaults={
+    return snapshot_retention.record(
+        source,
+        hashlib.sha256(data).hexdigest(),
+        data,
+        values={
             "window_start": stamps.min().to_pydatetime().replace(tzinfo=UTC),
             "window_end": stamps.max().to_pydatetime().replace(tzinfo=UTC),
             "rows": len(frame),
             "entities": int(frame["entity"].nunique()),
-            "location": location,
         },
     )
-    return found
 
 
 def _pack(frame: pd.DataFrame) -> bytes:

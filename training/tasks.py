@@ -5,15 +5,20 @@ from __future__ import annotations
 import logging
 import os
 import socket
+from itertools import chain
+from time import monotonic
 from typing import Any
 
 from celery import shared_task
 from kombu.exceptions import OperationalError
 
-from registry import ticks
-from training import chunks, clock, conf, scheduling, stalled
+from registry import conf as registry_conf
+from registry import locks, ticks
+from training import chunks, clock, conf, scheduling, snapshot_retention, stalled
 
 logger = logging.getLogger(__name__)
+
+SWEEP_SECONDS = 60.0
 
 
 @shared_task(name="training.dispatch")
@@ -50,6 +55,29 @@ def requeue_stalled(**_: Any) -> None:
     """Put back what lost messages and dead workers left."""
     ticks.record("stalled-runs", at=clock.now())
     stalled.sweep()
+
+
+@shared_task(name="training.inspect")
+def inspect(**_: Any) -> None:
+    """Let trainers read what was registered from elsewhere; the next tick goes on where this one had to end."""
+    # Here and not above, as below: the reading is for a worker.
+    from training import inspection
+
+    if inspection.waits():
+        inspection.inspect(now=clock.now, seconds=conf.current().inspect_seconds)
+
+
+@shared_task(name="training.sweep_snapshots")
+def sweep_snapshots(**_: Any) -> None:
+    """Remove snapshots that nothing needs, then files of snapshots that no row names; the next tick goes on."""
+    now = clock.now()
+    ticks.record("snapshots", at=now)
+    ends = monotonic() + SWEEP_SECONDS
+    with locks.lease("sweep:snapshots", seconds=registry_conf.current().lock_lease_seconds) as lease:
+        steps = chain(snapshot_retention.sweep(at=now), snapshot_retention.sweep_orphans(at=now))
+        for _step in steps if lease.held and registry_conf.current().retention_enabled else ():
+            if monotonic() > ends or not lease.owned():
+                return
 
 
 @shared_task(name="training.carry_out")

@@ -1,6 +1,6 @@
 """The registry's admin. MODEL_PANELS, MODEL_ACTIONS and the like are open lists, which upper apps extend."""
 
-from registry.admin import access, fleets, ledger, registered_models, versions
+from registry.admin import access, fleets, holds, ledger, registered_models, versions
 from registry.admin.extensions import (
     FLEET_ACTIONS,
     FLEET_PANELS,
@@ -19,6 +19,7 @@ __all__ = [
     "VERSION_PANELS",
     "access",
     "fleets",
+    "holds",
     "ledger",
     "registered_models",
     "versions",

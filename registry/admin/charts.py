@@ -141,6 +141,35 @@ def stacks(*, labels: Sequence[str], parts: Mapping[str, Sequence[int]], descrip
     )
 
 
+def gains(*, labels: Sequence[str], values: Sequence[float], names: tuple[str, str], description: str) -> Chart:
+    """Return bars up and down from zero, in percent; `names` say what up and what down means."""
+    steps = ticks(min(0.0, *values), max(0.0, *values))
+    slot = (WIDE - LEFT - RIGHT) / max(len(labels), 1)
+    across = _Scale(low=0, high=max(len(labels) - 1, 0), start=LEFT + slot / 2, end=WIDE - RIGHT - slot / 2)
+    up = _Scale(low=steps[0], high=steps[-1], start=HEIGHT - BOTTOM, end=TOP)
+    styles = ("better", "worse")
+    return Chart(
+        description=description,
+        x_ticks=_thinned(labels, across),
+        y_ticks=tuple(Tick(at=up.at(step), text=f"{step:+g} %" if step else "0") for step in steps),
+        bars=tuple(_gain(place, labels[place], value, across, up, slot * 0.4) for place, value in enumerate(values)),
+        legend=tuple(zip(names, styles, strict=True)),
+        width=WIDE,
+    )
+
+
+def _gain(place: int, label: str, value: float, across: _Scale, up: _Scale, width: float) -> Bar:
+    zero, end = up.at(0.0), up.at(value)
+    return Bar(
+        x=round(across.at(place) - width / 2, 1),
+        y=min(zero, end),
+        width=round(width, 1),
+        height=round(abs(zero - end), 1),
+        style="better" if value > 0 else "worse",
+        text=f"{label}: {abs(value):.1f} % {'better' if value > 0 else 'worse'}",
+    )
+
+
 def ticks(low: float, high: float, *, whole: bool = False) -> list[float]:
     """Return 3 to 7 round steps that cover low to high, from 0 where 0 is near."""
     low = 0.0 if 0 <= low <= 0.6 * high else low

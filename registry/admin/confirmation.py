@@ -15,6 +15,7 @@ from django.urls import reverse
 from registry import errors, timestamps
 from registry.admin.extensions import Action, Order, ReasonForm
 
+MOST_TOLD = 20  # reasons of rows that an action left; more would hide the page
 MOST_ROWS = 1000  # of one confirmation; a whole fleet has its own action
 
 
@@ -88,6 +89,10 @@ def _carry_out(request: HttpRequest, action: Action, targets: Sequence[Any], for
     )
     done = action.perform(order)
     messages.success(request, done.sentence)
+    for sentence in done.left[:MOST_TOLD]:
+        messages.warning(request, sentence)
+    if len(done.left) > MOST_TOLD:
+        messages.warning(request, f"{len(done.left) - MOST_TOLD} more were left as they were.")
     return HttpResponseRedirect(done.address or reverse("admin:index"))
 
 
@@ -110,6 +115,7 @@ def _page(
         "refusal": refusal,
         "back": back,
         "question": action.ask(targets),
+        "preview": action.preview(targets) if action.preview else None,
         "targets": targets[:20],
         "unlisted": len(targets) - 20,
         "ids": ",".join(str(each.pk) for each in targets) if alone is None else "",

@@ -45,6 +45,8 @@ class Done:
 
     sentence: str
     address: str = ""
+    left: Sequence[str] = ()
+    """Of many: what was left as it was, a sentence with the reason for each."""
 
 
 def _always(row: Any) -> bool:
@@ -70,6 +72,8 @@ class Action:
     form: type[ReasonForm] = ReasonForm
     applies: Callable[[Any], bool] = _always
     """Whether the button is shown on the page of this row."""
+    preview: Callable[[Sequence[Any]], Mapping[str, Any]] | None = None
+    """Returns `heads` and `rows` of a table that says what will come of each row."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from django.db.models import Count, Q
 from django.http import HttpRequest
 
 from registry import display
-from registry.admin import base, extensions, filters, pausing
+from registry.admin import base, exports, extensions, filters, pausing, retention
 from registry.admin.extensions import Action, Panel
 from registry.models import Fleet, RegisteredModel
 
@@ -60,10 +60,15 @@ class FleetAdmin(base.ScopedAdmin):
     search_fields = ("name", "tenant")
 
     def get_page_actions(self) -> Iterable[Action]:
-        return (*extensions.FLEET_ACTIONS, *pausing.FLEET_ACTIONS)
+        return (*extensions.FLEET_ACTIONS, *pausing.FLEET_ACTIONS, retention.PRUNE)
 
     def get_panels(self, request: HttpRequest, obj: Any) -> Iterable[Panel]:
-        return (Panel(title="Fleet", template="registry/admin/fleet.html", build=overview), *extensions.FLEET_PANELS)
+        return (
+            Panel(title="Fleet", template="registry/admin/fleet.html", build=overview),
+            *extensions.FLEET_PANELS,
+            retention.PANEL,
+            exports.PANEL,
+        )
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         found = super().get_changelist_instance(request)

@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from registry import display, history, timestamps
-from registry.admin import base, charts, extensions, filters, pausing, placing
+from registry.admin import acting, base, charts, comparing, extensions, filters, pausing, placing
 from registry.admin.extensions import Action, Column, Panel
 from registry.models import Event, ModelVersion, RegisteredModel
 
@@ -187,6 +187,7 @@ class RegisteredModelAdmin(base.ScopedAdmin):
     list_filter = (filters.FleetFilter, filters.PlacedFilter, "state")
     list_select_related = ("fleet", "champion", "challenger")
     search_fields = ("entity_key", "fleet__name")
+    ordering = ("fleet_id", "entity_key")  # as an index has them; by the fleet's name all models would be sorted
     autocomplete_fields = ("fleet",)
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -198,10 +199,10 @@ class RegisteredModelAdmin(base.ScopedAdmin):
         return super().get_queryset(request).select_related("fleet", "champion", "challenger")
 
     def get_panels(self, request: HttpRequest, obj: Any) -> Iterable[Panel]:
-        return (*OWN_PANELS, *extensions.MODEL_PANELS, LEDGER)
+        return (*OWN_PANELS, comparing.MODEL_PANEL, *extensions.MODEL_PANELS, LEDGER)
 
     def get_page_actions(self) -> Iterable[Action]:
-        return (*extensions.MODEL_ACTIONS, placing.ROLL_BACK, *pausing.MODEL_ACTIONS)
+        return (*extensions.MODEL_ACTIONS, placing.ROLL_BACK, *pausing.MODEL_ACTIONS, *acting.MODEL_ACTIONS)
 
     def get_extra_columns(self) -> Iterable[Column]:
         return extensions.MODEL_COLUMNS

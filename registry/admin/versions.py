@@ -1,20 +1,22 @@
-"""The pages of versions, immutable: scores, gate report, parameters, data and artifact. Holds are placed here."""
+"""The pages of versions, immutable: scores, gate report, parameters, data, artifact and holds."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin import display as column
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import URLPattern, path, reverse
 
-from registry import display, metrics
-from registry.admin import base, extensions, filters, placing
+from registry import comparison, display, handover, metrics
+from registry.admin import acting, base, comparing, extensions, filters, placing, retention, searching
 from registry.admin.extensions import Action, Panel
 from registry.admin.registered_models import metric, place_of
-from registry.models import Event, Hold, ModelVersion
+from registry.models import Event, ModelVersion
 
 
 def identity(request: HttpRequest, version: ModelVersion) -> dict[str, Any]:
@@ -37,6 +39,8 @@ def identity(request: HttpRequest, version: ModelVersion) -> dict[str, Any]:
             ),
             ("Rows", display.number(version.rows)),
             ("Registered", display.instant(version.created_at)),
+            ("Deleted from", retention.swept(version)),
+            ("Tags", ", ".join(version.tags) or display.NOTHING),
             ("Note", version.note or display.NOTHING),
         ]
     }
@@ -44,9 +48,9 @@ def identity(request: HttpRequest, version: ModelVersion) -> dict[str, Any]:
 
 def scores(request: HttpRequest, version: ModelVersion) -> dict[str, Any]:
     """Return each metric of the version beside that of seasonal naive on the same points."""
-    card = version.scorecard
+    card, known = version.scorecard, metrics.catalogue_of(version.registered_model.fleet.metric_settings)
     rows = [
-        _score(name, value, card.baseline.get(name), card.reasons.get(name, ""))
+        _score(name, value, card.baseline.get(name), card.reasons.get(name, ""), known)
         for name, value in sorted(card.metrics.items())
     ]
     completeness = "" if card.completeness is None else f", {card.completeness:.0%} of the expected stamps present"
@@ -57,20 +61,22 @@ def scores(request: HttpRequest, version: ModelVersion) -> dict[str, Any]:
     }
 
 
-def _score(name: str, value: float | None, baseline: float | None, reason: str) -> dict[str, Any]:
-    change = display.NOTHING
-    if value is not None and baseline and _has_scale(name):
+def _score(
+    name: str, value: float | None, baseline: float | None, reason: str, known: Mapping[str, metrics.Metric]
+) -> dict[str, Any]:
+    change = better = display.NOTHING
+    zero = name in known and known[name].direction is metrics.Direction.ZERO
+    if value is not None and baseline and not zero:
         change = f"{100 * (value - baseline) / abs(baseline):+.1f} %"
-    better = display.NOTHING
-    if value is not None and baseline is not None and name in metrics.BUILT_IN:
-        better = (
-            "this version" if metrics.is_better(name, value, baseline) else "neither" if value == baseline else "naive"
-        )
+    if value is not None and baseline is not None and name in known:
+        better = _better(name, value, baseline, known)
     return {"name": name, "value": value, "baseline": baseline, "reason": reason, "change": change, "better": better}
 
 
-def _has_scale(name: str) -> bool:
-    return name not in metrics.BUILT_IN or metrics.direction(name) is not metrics.Direction.ZERO
+def _better(name: str, value: float, baseline: float, known: Mapping[str, metrics.Metric]) -> str:
+    if metrics.is_better(name, value, baseline, among=known):
+        return "this version"
+    return "naive" if metrics.is_better(name, baseline, value, among=known) else "neither"
 
 
 def gate_report(request: HttpRequest, version: ModelVersion) -> dict[str, Any]:
@@ -104,9 +110,21 @@ def artifact(request: HttpRequest, version: ModelVersion) -> dict[str, Any]:
             ("Size", display.size(version.artifact_size)),
             ("Format", version.artifact_format),
             ("Signed with key", display.code(version.artifact_key_id)),
+            *_downloads(version),
         ],
         "note": "Digest and signature are checked on the very bytes that are loaded, each time.",
     }
+
+
+def _downloads(version: ModelVersion) -> list[tuple[str, Any]]:
+    if version.state in (ModelVersion.State.QUARANTINED, ModelVersion.State.DELETED):
+        return []
+    bundle = display.linked("Download bundle", reverse("version-bundle", args=[version.pk]))
+    tables = [
+        display.linked(f"{part}.csv", f"{reverse('version-predictions-csv', args=[version.pk])}?part={part}")
+        for part in handover.PARTS
+    ]
+    return [("Bundle", bundle), ("Predictions, in full", display.joined(*tables))]
 
 
 def holds(request: HttpRequest, version: ModelVersion) -> dict[str, Any]:
@@ -128,6 +146,7 @@ OWN_PANELS = (
     Panel(title="Gate report", template="registry/admin/gate_report.html", build=gate_report, wide=True),
 )
 LAST_PANELS = (
+    comparing.VERSION_PANEL,
     Panel(title="Recipe", template="registry/admin/facts.html", build=recipe),
     Panel(title="Artifact", template="registry/admin/facts.html", build=artifact),
     Panel(title="Holds", template="registry/admin/table.html", build=holds),
@@ -138,17 +157,35 @@ LAST_PANELS = (
 class ModelVersionAdmin(base.ScopedAdmin):
     """One trained result."""
 
-    tenant_path = "registered_model__fleet__tenant"
+    tenant_path = ""  # `get_queryset` asks more cleverly
     always_readonly = True
+    actions = (comparing.compare_selected,)
     list_display = ("name", "place", "trainer", "mae", "relative", "rows", "created")
-    list_filter = (filters.fleet_through("registered_model__fleet"), "state", "trainer")
+    list_filter = (
+        searching.PrimaryFilter,
+        searching.TagFilter,
+        searching.StateFilter,
+        searching.TrainerFilter,
+        filters.FleetFilter,
+    )
+    list_filter_submit = True
     list_select_related = ("registered_model__fleet",)
     search_fields = ("label", "registered_model__entity_key")
-    ordering = ("-id",)
+    search_help_text = "Part of an entity, or the beginning of a label"
+    ordering = ("-created_at", "-id")
     hidden_details = ("scorecard", "params", "library_versions", "extra")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).select_related("registered_model__fleet", "registered_model__champion")
+        rows = searching.of_tenants(super().get_queryset(request), request)
+        return rows.select_related("registered_model__fleet", "registered_model__champion")
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
+        term = search_term.strip()
+        return (queryset.filter(comparison.named(term)) if term else queryset), False
+
+    def get_urls(self) -> list[URLPattern]:
+        compare = self.admin_site.admin_view(partial(comparing.page, self))
+        return [path("compare/", compare, name=self._route("compare")), *super().get_urls()]
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         return lookup == "registered_model__id__exact" or super().lookup_allowed(lookup, value, request)
@@ -157,9 +194,9 @@ class ModelVersionAdmin(base.ScopedAdmin):
         return (*OWN_PANELS, *extensions.VERSION_PANELS, *LAST_PANELS)
 
     def get_page_actions(self) -> Iterable[Action]:
-        return (placing.PROMOTE,)
+        return (placing.PROMOTE, retention.RESTORE, *acting.VERSION_ACTIONS)
 
-    @column(description="version", ordering="id")
+    @column(description="version", ordering="created_at")
     def name(self, version: ModelVersion) -> Any:
         return f"{version.registered_model} v{version.number}"
 
@@ -178,22 +215,3 @@ class ModelVersionAdmin(base.ScopedAdmin):
     @column(description="registered", ordering="created_at")
     def created(self, version: ModelVersion) -> Any:
         return display.instant(version.created_at)
-
-
-@admin.register(Hold)
-class HoldAdmin(base.ScopedAdmin):
-    """A reason to keep a version; one placed here is placed by a user."""
-
-    tenant_path = "version__registered_model__fleet__tenant"
-    list_display = ("version", "placed_by", "reason", "until", "created_at")
-    list_filter = ("placed_by",)
-    list_select_related = ("version__registered_model__fleet",)
-    search_fields = ("reason", "version__label", "version__registered_model__entity_key")
-    fields = ("version", "reason", "until")
-    fixed_fields = ("version",)
-    autocomplete_fields = ("version",)
-
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        if not change:
-            obj.placed_by = Hold.PlacedBy.USER
-        super().save_model(request, obj, form, change)

@@ -1,6 +1,7 @@
 """The tables of what exists."""
 
-from registry.models.access import ApiToken, IdempotencyKey, TenantMembership
+from registry.models.access import ApiToken, IdempotencyKey, Standing, TenantMembership
+from registry.models.exports import Export
 from registry.models.fleets import (
     ExportSettings,
     Fleet,
@@ -11,13 +12,15 @@ from registry.models.fleets import (
     slug_validator,
 )
 from registry.models.ledger import TRANSACTION_ID, Bookmark, Event, Tick
-from registry.models.versions import Hold, ModelVersion
+from registry.models.versions import SEARCHED_METRICS, Hold, ModelVersion, metric_value
 
 __all__ = [
+    "SEARCHED_METRICS",
     "TRANSACTION_ID",
     "ApiToken",
     "Bookmark",
     "Event",
+    "Export",
     "ExportSettings",
     "Fleet",
     "Hold",
@@ -26,8 +29,10 @@ __all__ = [
     "ModelVersion",
     "RegisteredModel",
     "Retention",
+    "Standing",
     "TenantMembership",
     "Tick",
     "entity_validator",
+    "metric_value",
     "slug_validator",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
@@ -12,6 +13,14 @@ from django.db.models.functions import Now
 from knox.models import AbstractAuthToken
 
 from registry.models.fleets import slug_validator
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """What a user is, as it was read in one statement with the token."""
+
+    groups: tuple[str, ...]
+    tenants: frozenset[str]
 
 
 class ApiToken(AbstractAuthToken):  # type: ignore[misc]  # knox has no types
@@ -31,6 +40,8 @@ class ApiToken(AbstractAuthToken):  # type: ignore[misc]  # knox has no types
         models.CharField(max_length=63), default=list, blank=True, help_text="empty: all of its user's"
     )
     last_used_at = models.DateTimeField(null=True, blank=True)
+    standing: Standing | None = None
+    """That of its user at the time of the request that it came with; None where nobody has read it."""
 
     def __str__(self) -> str:
         return f"{self.label} ({self.token_key}…)"

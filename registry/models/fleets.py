@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
+from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Q
@@ -99,6 +101,12 @@ class Fleet(models.Model):
     def __str__(self) -> str:
         return f"{self.tenant}/{self.name}"
 
+    def clean(self) -> None:
+        """Refuse a negative number of versions or days. Raises ValidationError."""
+        negative = [name for name, value in vars(self.retention).items() if value is not None and value < 0]
+        if negative:
+            raise ValidationError({"retention": f"{negative[0]}: at least 0."})
+
 
 class RegisteredModel(models.Model):
     """One entity of one fleet; its pointers move only through `registry.lifecycle`."""
@@ -131,6 +139,9 @@ class RegisteredModel(models.Model):
     ledger_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="time of the newest line")
     tags = ArrayField(models.CharField(max_length=64), default=list, blank=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    latest: ClassVar[Any] = None
+    """The newest ready version where `registry.comparison.latest` read the model; it leaves what has none as it is."""
 
     class Meta:
         constraints = [

@@ -10,9 +10,12 @@ from registry.models.fleets import Fleet, RegisteredModel
 from registry.models.versions import ModelVersion
 from registry.reports import GateReport
 
-# The id of the transaction that writes the row, so that readers can leave out what is not yet committed. A bare `Func`,
-# so that the migration which sets it as default imports no code of this app.
-TRANSACTION_ID = Func(template="(pg_current_xact_id()::text::bigint)", output_field=models.BigIntegerField())
+# The id of the transaction that writes the row, so that readers can leave out what is not yet committed, and what
+# `manage.py after_restore` adds where a younger server counts from a lower one. A bare `Func`, so that the migration
+# which sets it as default imports no code of this app.
+TRANSACTION_ID = Func(
+    template="(pg_current_xact_id()::text::bigint + registry_txid_offset())", output_field=models.BigIntegerField()
+)
 
 
 class Event(models.Model):
@@ -67,7 +70,10 @@ class Tick(models.Model):
 
 
 class Bookmark(models.Model):
-    """How far a reader of the ledger has read: the cursor of `registry.history`, kept between its runs."""
+    """How far a reader of the ledger has read: the cursor of `registry.history`, kept between its runs.
+
+    A job that goes through other rows in several runs keeps its place in `event_id` alone.
+    """
 
     name = models.CharField(max_length=64, primary_key=True)
     txid = models.BigIntegerField(default=0)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from django.db.models import Count, Q, QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from registry import comparison
 from registry.models import Fleet, RegisteredModel
 from registry.rest_api import shapes
 from registry.rest_base import paging, parsing, scope, views
 
+PLACED = {"champion": Q(champion__isnull=False), "none": Q(champion=None), "challenger": Q(challenger__isnull=False)}
 NOT_RETIRED = ~Q(registered_models__state=RegisteredModel.State.RETIRED)
 
 
@@ -24,8 +29,18 @@ class FleetQuery(paging.PageQuery, scope.TenantQuery):
 class ModelQuery(paging.PageQuery, scope.TenantQuery):
     """Filters of the models of a fleet."""
 
-    tag = serializers.CharField(required=False, max_length=64)
+    repeatable = frozenset({"tag"})
+
+    tag = serializers.ListField(
+        required=False,
+        child=serializers.CharField(max_length=64),
+        help_text="one or several, all of which the model has",
+    )
     state = serializers.ChoiceField(required=False, choices=RegisteredModel.State.choices)
+    entity = serializers.CharField(required=False, max_length=128, help_text="what the key of the entity begins with")
+    placed = serializers.ChoiceField(
+        required=False, choices=list(PLACED), help_text="with a champion, with none, or with a challenger that waits"
+    )
 
 
 def counted() -> QuerySet[Fleet]:
@@ -80,13 +95,38 @@ class ModelList(views.ApiView):
     def get(self, request: Request, fleet: str) -> Response:
         """List the models of a fleet by entity, with what their pointers lead to."""
         given = parsing.query(request, ModelQuery)
-        rows = RegisteredModel.objects.filter(fleet=scope.fleet(request, fleet))
-        if "tag" in given:
-            rows = rows.filter(tags__contains=[given["tag"]])
+        rows = RegisteredModel.objects.filter(chosen(given), fleet=scope.fleet(request, fleet))
         if "state" in given:
             rows = rows.filter(state=given["state"])
         related = rows.select_related("fleet", "champion", "challenger", "anchor")
         return self.pages.respond(request, related, shapes.RegisteredModelSerializer, given)
+
+
+def chosen(given: Mapping[str, Any]) -> Q:
+    """Return the condition on models that validated parameters describe, apart from their state."""
+    found = Q(tags__contains=given["tag"]) if "tag" in given else Q()
+    if "entity" in given:
+        found &= Q(entity_key__startswith=given["entity"])
+    return found & PLACED[given["placed"]] if "placed" in given else found
+
+
+class LatestList(views.ApiView):
+    """The newest version and the champion of every model of a fleet."""
+
+    required = {"GET": "viewer"}
+    pages = paging.KeysetPagination("entity_key")
+
+    @extend_schema(
+        operation_id="fleet_latest",
+        parameters=[ModelQuery],
+        responses={200: paging.shape_of(shapes.NewestSerializer)},
+    )
+    def get(self, request: Request, fleet: str) -> Response:
+        """List what is newest and what serves, by entity; retired models where their state is asked for."""
+        given = parsing.query(request, ModelQuery)
+        states = {"states": (given["state"],)} if "state" in given else {}
+        rows = comparison.latest(scope.fleet(request, fleet), **states).filter(chosen(given))
+        return self.pages.respond(request, rows, shapes.NewestSerializer, given)
 
 
 class ModelDetail(views.ApiView):
@@ -100,4 +140,6 @@ class ModelDetail(views.ApiView):
     def get(self, request: Request, fleet: str, entity: str) -> Response:
         """Show one model with the numbers of its champion, challenger and anchor."""
         parsing.query(request, scope.TenantQuery)
-        return Response(shapes.RegisteredModelSerializer(scope.registered_model(request, fleet, entity)).data)
+        model = scope.registered_model(request, fleet, entity)
+        pointed = RegisteredModel.objects.select_related("fleet", "champion", "challenger", "anchor")
+        return Response(shapes.RegisteredModelSerializer(pointed.get(pk=model.pk)).data)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, cast
 from uuid import UUID
 
+from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from registry import history, lifecycle, timestamps
+from registry import history, lifecycle, succession, timestamps
 from registry.models import Event, ModelVersion, RegisteredModel
-from registry.rest_api import shapes
-from registry.rest_api.versions import described
+from registry.rest_api import shapes, texts
 from registry.rest_base import idempotency, parsing, scope, views
 
 
@@ -54,18 +55,20 @@ class Champion(views.ApiView):
     required = {"GET": "viewer"}
 
     @extend_schema(operation_id="champion", parameters=[ChampionQuery], responses={200: shapes.VersionSerializer})
-    def get(self, request: Request, fleet: str, entity: str) -> Response:
+    def get(self, request: Request, fleet: str, entity: str) -> HttpResponse:
         """Show the champion, now or at a time. Answers with an ETag; `no_champion` where there is or was none."""
         given = parsing.query(request, ChampionQuery)
         model = scope.registered_model(request, fleet, entity)
-        found = _at(model, given["at"]) if "at" in given else scope.champion_of(model)
-        return views.conditional(request, shapes.VersionSerializer(described().get(pk=found.pk)).data)
+        found = _at(model, given["at"]).pk if "at" in given else model.champion_id
+        if found is None:
+            raise succession.NoChampion(f"{model} has no champion.")
+        return views.conditional_text(request, texts.version(found))
 
 
 def _at(model: RegisteredModel, text: str) -> ModelVersion:
     found = history.champion_at(model, timestamps.parse(text))
     if found is None:
-        raise scope.NoChampion(f"{model} had no champion at {text}.")
+        raise succession.NoChampion(f"{model} had no champion at {text}.")
     return found
 
 
@@ -132,5 +135,5 @@ class RollBack(views.ApiView):
 
 
 def _moved(event: Event) -> idempotency.Answer:
-    champion = described().get(pk=cast(UUID, event.to_version_id))
-    return idempotency.Answer(status=200, data=MoveSerializer({"event": event, "champion": champion}).data)
+    champion = json.loads(texts.version(cast(UUID, event.to_version_id)))
+    return idempotency.Answer(status=200, data={"event": shapes.event(event), "champion": champion})

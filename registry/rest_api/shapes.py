@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 from urllib.parse import urlencode
+from uuid import UUID
 
 from django.urls import reverse
 from drf_spectacular.types import OpenApiTypes
@@ -27,6 +29,17 @@ def model_address(model: RegisteredModel) -> str:
     """Return the address of a model, with its tenant, so that it leads there for every caller."""
     where = reverse("model", args=[model.fleet.name, model.entity_key])
     return f"{where}?{urlencode({'tenant': model.fleet.tenant})}"
+
+
+def pointers_to(version: ModelVersion) -> list[str]:
+    """Return the pointers of its model that lead to a version."""
+    owner = version.registered_model
+    return [name for name in ("champion", "challenger", "anchor") if getattr(owner, f"{name}_id") == version.pk]
+
+
+def version_address(version_id: UUID) -> str:
+    """Return the address of a version."""
+    return reverse("version", args=[version_id])
 
 
 class FleetSerializer(serializers.ModelSerializer[Fleet]):
@@ -112,6 +125,25 @@ class RegisteredModelSerializer(serializers.ModelSerializer[RegisteredModel]):
         return model_address(model)
 
 
+class NewestSerializer(serializers.ModelSerializer[RegisteredModel]):
+    """One entity of a fleet, its newest ready version, and what its pointers lead to."""
+
+    entity = serializers.CharField(source="entity_key", read_only=True)
+    url = serializers.SerializerMethodField()
+    latest = PointedSerializer(read_only=True, allow_null=True, help_text="newest ready; not taken for serving")
+    champion = PointedSerializer(read_only=True, allow_null=True)
+    challenger = PointedSerializer(read_only=True, allow_null=True)
+
+    class Meta:
+        model = RegisteredModel
+        fields = ["entity", "url", "state", "tags", "latest", "champion", "challenger"]
+        read_only_fields = fields
+
+    def get_url(self, model: RegisteredModel) -> str:
+        """Return its address."""
+        return model_address(model)
+
+
 class ArtifactSerializer(serializers.ModelSerializer[ModelVersion]):
     """What is stored of a version."""
 
@@ -179,8 +211,19 @@ class VersionSerializer(serializers.ModelSerializer[ModelVersion]):
 
     def get_pointers(self, version: ModelVersion) -> list[str]:
         """Return the pointers that lead to it."""
-        owner = version.registered_model
-        return [name for name in ("champion", "challenger", "anchor") if getattr(owner, f"{name}_id") == version.pk]
+        return pointers_to(version)
+
+
+def event(line: Event) -> dict[str, Any]:
+    """Return one line of the ledger as EventSerializer writes it."""
+    written: dict[str, Any] = _event_shape().to_representation(line)
+    return written
+
+
+@cache
+def _event_shape() -> EventSerializer:
+    # Making one looks at every column of the table; writing with it changes nothing in it.
+    return EventSerializer()
 
 
 class EventSerializer(serializers.ModelSerializer[Event]):

@@ -10,14 +10,15 @@ from operator import or_
 from typing import Any
 
 from django.core import exceptions as django_exceptions
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Expression, Model, Q, QuerySet
+from django.http import HttpResponse
 from drf_spectacular.utils import inline_serializer
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry import conf
-from registry.rest_base import parsing, problems
+from registry.rest_base import parsing, problems, views
 
 CURSOR_LENGTH = 600
 
@@ -64,16 +65,31 @@ class KeysetPagination:
         rows, following = self.page(queryset, limit=given.get("limit"), cursor=given.get("cursor"))
         return listing(request, shape(rows, many=True, context={"request": request}).data, following)
 
+    def written(
+        self, request: Request, queryset: QuerySet[Any], text: Expression, given: dict[str, Any]
+    ) -> HttpResponse:
+        """Return one page whose rows the database writes as JSON, and the address of the next."""
+        size = given.get("limit") or conf.current().page_size
+        names = [_path(name) for name in self.order]
+        rows = list(self._after_cursor(queryset, given.get("cursor")).values_list(text, *names)[: size + 1])
+        following = encode([str(each) for each in rows[size - 1][1:]]) if len(rows) > size else None
+        ends = json.dumps({"next_cursor": following, "next": _address(request, following)})
+        content = f'{{"results":[{",".join(row[0] for row in rows[:size])}],{ends[1:]}'
+        return views.text(content)
+
     def page(
         self, queryset: QuerySet[Any], *, limit: int | None = None, cursor: str | None = None
     ) -> tuple[list[Any], str | None]:
         """Return the rows after the cursor, and the next cursor (None on the last page). Raises CursorMalformed."""
         size = limit or conf.current().page_size
-        if cursor:
-            queryset = queryset.filter(self._after(queryset.model, _decode(cursor)))
-        rows = list(queryset.order_by(*self.order)[: size + 1])
+        rows = list(self._after_cursor(queryset, cursor)[: size + 1])
         following = self._cursor(rows[size - 1]) if len(rows) > size else None
         return rows[:size], following
+
+    def _after_cursor(self, queryset: QuerySet[Any], cursor: str | None) -> QuerySet[Any]:
+        if cursor:
+            queryset = queryset.filter(self._after(queryset.model, _decode(cursor)))
+        return queryset.order_by(*self.order)
 
     def _cursor(self, row: Any) -> str:
         return encode([str(reduce(getattr, _path(name).split("__"), row)) for name in self.order])
@@ -82,12 +98,19 @@ class KeysetPagination:
         if len(texts) != len(self.order):
             raise CursorMalformed
         values = [_value(model, _path(name), text) for name, text in zip(self.order, texts, strict=True)]
-        return reduce(or_, (self._beyond(place, values) for place in range(len(values))))
+        # The bound on the first field alone says nothing new, but an index can start there, however deep the page.
+        leading = Q(**{f"{_path(self.order[0])}__{'lte' if self.order[0].startswith('-') else 'gte'}": values[0]})
+        return leading & reduce(or_, (self._beyond(place, values) for place in range(len(values))))
 
     def _beyond(self, place: int, values: Sequence[Any]) -> Q:
         equal = {_path(name): value for name, value in zip(self.order[:place], values, strict=False)}
         name = self.order[place]
         return Q(**equal, **{f"{_path(name)}__{'lt' if name.startswith('-') else 'gt'}": values[place]})
+
+
+def default_size() -> int:
+    """Return the rows on a page when the caller says nothing."""
+    return conf.current().page_size
 
 
 def listing(request: Request, rows: Sequence[Any], following: str | None) -> Response:

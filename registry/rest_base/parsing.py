@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
-from typing import IO, Any
+from functools import lru_cache
+from typing import IO, Any, ClassVar
 
 from rest_framework import exceptions, parsers, serializers
 from rest_framework.request import Request
@@ -14,6 +16,7 @@ from registry.rest_base import problems
 
 MAX_BODY_BYTES = 1024**2  # no request of this API comes near it; data and artifacts have doors of their own
 MAX_DEPTH = 20
+UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 class BodyTooLarge(exceptions.APIException):
@@ -34,16 +37,21 @@ class StrictJSONParser(parsers.BaseParser):
         body = stream.read(MAX_BODY_BYTES + 1)
         if len(body) > MAX_BODY_BYTES:
             raise BodyTooLarge
-        try:
-            value = json.loads(
-                body.decode(), parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_without_repetition
-            )
-        except RecursionError as error:
-            raise exceptions.ParseError(f"The JSON is nested deeper than {MAX_DEPTH} levels.") from error
-        except ValueError as error:
-            raise exceptions.ParseError(f"The body is not JSON in UTF-8: {error}") from error
-        check(value)
-        return value
+        return read_json(body)
+
+
+def read_json(text: bytes) -> Any:
+    """Return the value of JSON in UTF-8 that PostgreSQL can store and a reader can follow. Raises ParseError."""
+    try:
+        value = json.loads(
+            text.decode(), parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_without_repetition
+        )
+    except RecursionError as error:
+        raise exceptions.ParseError(f"The JSON is nested deeper than {MAX_DEPTH} levels.") from error
+    except ValueError as error:
+        raise exceptions.ParseError(f"The body is not JSON in UTF-8: {error}") from error
+    check(value)
+    return value
 
 
 def check(value: Any) -> None:
@@ -63,7 +71,7 @@ def check(value: Any) -> None:
 
 def check_text(text: str) -> None:
     """Refuse NUL and halves of surrogate pairs. Raises ParseError."""
-    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+    if UNSTORABLE.search(text):
         raise exceptions.ParseError("A text holds a NUL character or half of a surrogate pair.")
 
 
@@ -88,11 +96,16 @@ def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 class StrictSerializer(serializers.Serializer[Any]):
     """Input with declared fields; any other field is refused by name."""
 
+    repeatable: ClassVar[frozenset[str]] = frozenset()
+    """Parameters of a query that may stand several times; their fields are lists."""
+    further: ClassVar[tuple[str, ...]] = ()
+    """What is known besides the fields that are worth a line each, in words."""
+
     def to_internal_value(self, data: Any) -> Any:
         """Return the validated fields. Raises ValidationError."""
         unknown = sorted(set(data) - set(self.fields)) if isinstance(data, Mapping) else []
         if unknown:
-            known = ", ".join(self.fields) or "none"
+            known = ", ".join([*self._declared_fields, *self.further]) or "none"
             raise serializers.ValidationError(
                 {name: [f"This field is not known here. Known are: {known}."] for name in unknown}
             )
@@ -101,19 +114,25 @@ class StrictSerializer(serializers.Serializer[Any]):
 
 def body(request: Request, kind: type[StrictSerializer]) -> dict[str, Any]:
     """Return the validated body. Raises ValidationError naming each field that was refused."""
-    given = kind(data=request.data)
-    given.is_valid(raise_exception=True)
-    validated: dict[str, Any] = given.validated_data
+    validated: dict[str, Any] = _reader(kind).run_validation(request.data)
     return validated
 
 
 def query(request: Request, kind: type[StrictSerializer]) -> dict[str, Any]:
     """Return the validated parameters of the query. Raises QueryInvalid: a misspelt filter must not show everything."""
-    repeated = [name for name, values in request.query_params.lists() if len(values) > 1]
+    sent = dict(request.query_params.lists())
+    repeated = [name for name, values in sent.items() if len(values) > 1 and name not in kind.repeatable]
     if repeated:
         raise problems.QueryInvalid({name: ["Give this parameter once."] for name in repeated})
-    given = kind(data=request.query_params.dict())
-    if not given.is_valid():
-        raise problems.QueryInvalid(given.errors)
-    validated: dict[str, Any] = given.validated_data
+    given = {name: values if name in kind.repeatable else values[-1] for name, values in sent.items()}
+    try:
+        validated: dict[str, Any] = _reader(kind).run_validation(given)
+    except serializers.ValidationError as error:
+        raise problems.QueryInvalid(error.detail) from error
     return validated
+
+
+@lru_cache(maxsize=256)  # kinds are few, but for fleets with metrics of their own
+def _reader(kind: type[StrictSerializer]) -> StrictSerializer:
+    # Making one copies every field that it declares; reading with it changes nothing in it.
+    return kind()

@@ -30,6 +30,7 @@ NEXT_STEPS = {
     "method_not_allowed": "Use a method that the header Allow names.",
     "not_acceptable": "Ask for application/json.",
     "unsupported_media_type": "Send the body as application/json.",
+    "body_too_large": "Send less at once: a forecaster as multipart/form-data, many versions in several calls.",
     "throttled": "Wait for the seconds that the header Retry-After names.",
     "invalid": "Correct the named fields and send the request again.",
     "malformed": "Correct the request and send it again.",
@@ -192,6 +193,15 @@ def _database(exc: DatabaseError | InterfaceError) -> Problem | None:
             detail="Another change of the same thing is under way.",
             next_step="Try again in a few seconds.",
             headers={"Retry-After": "1"},
+        )
+    if isinstance(cause, psycopg.errors.UndefinedColumn | psycopg.errors.UndefinedTable):
+        logger.error("The database is behind the code: %s", exc)
+        return Problem(
+            status=503,
+            code="schema_behind",
+            detail="The database is being brought up to this release.",
+            next_step="Run `manage.py migrate`; /readyz names what is missing.",
+            headers=again,
         )
     if isinstance(exc, DataError):
         logger.warning("The database refused a value that no check had refused: %s", exc)

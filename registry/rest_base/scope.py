@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import re
-from typing import TypeVar
+from collections.abc import Sequence
+from typing import Any, TypeVar
 from uuid import UUID
 
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Model, QuerySet
 from rest_framework import serializers
 from rest_framework.request import Request
 
-from registry import errors, identifiers, permissions
+from registry import errors, identifiers, permissions, rows
 from registry.models import Fleet, ModelVersion, RegisteredModel
 from registry.rest_base import parsing
+from registry.succession import NoChampion
 
 Row = TypeVar("Row", bound=Model)
 
 NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 LABEL = re.compile(r"[0-9]{8}_[0-9]{6}_[A-Za-z0-9]{1,20}")
 UUID_TEXT = re.compile(r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}")
+# One row, or two where the name is ambiguous; a fleet without the model has null for every column of it.
+_MODEL = """
+SELECT {fleet}, {model} FROM registry_fleet AS f
+LEFT JOIN registry_registeredmodel AS m ON m.fleet_id = f.id AND m.entity_key = %s
+WHERE f.name = %s AND (%s::text IS NULL OR f.tenant = %s) AND (%s::text[] IS NULL OR f.tenant = ANY(%s))
+ORDER BY f.tenant LIMIT 2
+"""
+_VERSION = "SELECT {version} FROM registry_modelversion AS v WHERE v.registered_model_id = %s AND v.{column} = %s"
 WORDS = ("champion", "challenger", "anchor", "latest")
 
 
@@ -56,13 +66,6 @@ class VersionUnknown(errors.NotFound):
     next_step = "GET /api/v1/models/{fleet}/{entity}/versions lists the versions of a model."
 
 
-class NoChampion(errors.NotFound):
-    """The model has, or had then, no champion."""
-
-    code = "no_champion"
-    next_step = "Retrain it: POST /api/v1/runs. What the gate passes becomes champion."
-
-
 class TenantQuery(parsing.StrictSerializer):
     """What every address below the name of a fleet takes."""
 
@@ -71,9 +74,9 @@ class TenantQuery(parsing.StrictSerializer):
     )
 
 
-def visible(request: Request, rows: QuerySet[Row], path: str) -> QuerySet[Row]:
+def visible(request: Request, queryset: QuerySet[Row], path: str) -> QuerySet[Row]:
     """Return the rows whose tenant, found at `path`, the caller may see."""
-    return permissions.visible(rows, tenants=tenants(request), through=path)
+    return permissions.visible(queryset, tenants=tenants(request), through=path)
 
 
 def tenants(request: Request) -> frozenset[str]:
@@ -83,30 +86,58 @@ def tenants(request: Request) -> frozenset[str]:
 
 def fleet(request: Request, name: str, *, tenant: str | None = None) -> Fleet:
     """Return the caller's fleet of that name. Raises Malformed, FleetUnknown, FleetAmbiguous."""
-    wanted = tenant or request.query_params.get("tenant")
-    rows = Fleet.objects.filter(name=slug(name, "fleet"))
+    named = Fleet.objects.filter(name=slug(name, "fleet"))
+    wanted = slug(tenant, "tenant") if tenant else _wanted_tenant(request)
     if wanted is not None:
-        rows = rows.filter(tenant=slug(wanted, "tenant"))
-    found = list(visible(request, rows, "tenant").order_by("tenant")[:2])
-    if not found:
-        raise FleetUnknown(f"There is no fleet {name!r}.")
-    if len(found) > 1:
-        examples = " or ".join(f"?tenant={each.tenant}" for each in found)
-        raise FleetAmbiguous(
-            f"Several of your tenants have a fleet {name!r}.", next_step=f"Add {examples} to the address."
-        )
+        named = named.filter(tenant=wanted)
+    found = list(visible(request, named, "tenant").order_by("tenant")[:2])
+    if len(found) != 1:
+        raise _no_fleet(name, found)
     return found[0]
 
 
+def _wanted_tenant(request: Request) -> str | None:
+    wanted = request.query_params.get("tenant")
+    return None if wanted is None else slug(wanted, "tenant")
+
+
+def _no_fleet(name: str, found: Sequence[Fleet]) -> errors.PerennialError:
+    if not found:
+        return FleetUnknown(f"There is no fleet {name!r}.")
+    examples = " or ".join(f"?tenant={each.tenant}" for each in found)
+    return FleetAmbiguous(
+        f"Several of your tenants have a fleet {name!r}.", next_step=f"Add {examples} to the address."
+    )
+
+
 def registered_model(request: Request, fleet_name: str, entity: str) -> RegisteredModel:
-    """Return the model of an entity, with fleet and pointers. Raises what `fleet` raises, and ModelUnknown."""
-    owner = fleet(request, fleet_name)
-    key = _matching(identifiers.ENTITY_KEY, entity, "entity")
-    rows = RegisteredModel.objects.select_related("fleet", "champion", "challenger", "anchor")
-    found = rows.filter(fleet=owner, entity_key=key).first()
-    if found is None:
+    """Return the model of an entity, with its fleet. Raises what `fleet` raises, and ModelUnknown."""
+    name, key = slug(fleet_name, "fleet"), _matching(identifiers.ENTITY_KEY, entity, "entity")
+    found = _models(name, key, tenant=_wanted_tenant(request), tenants=tenants(request))
+    if len(found) != 1:
+        raise _no_fleet(name, [owner for owner, _ in found])
+    [(owner, model)] = found
+    if model is None:
         raise ModelUnknown(f"Fleet {owner.name} has no model for entity {entity!r}.")
-    return found
+    return model
+
+
+def _models(
+    name: str, key: str, *, tenant: str | None, tenants: frozenset[str]
+) -> list[tuple[Fleet, RegisteredModel | None]]:
+    """Return the visible fleets of that name, two at most, each with its model of that entity."""
+    seen = None if tenants is permissions.ALL else sorted(tenants)
+    statement = _MODEL.format(fleet=rows.columns(Fleet, "f"), model=rows.columns(RegisteredModel, "m"))
+    return [_with_model(row) for row in rows.found(statement, [key, name, tenant, tenant, seen, seen])]
+
+
+def _with_model(row: Sequence[Any]) -> tuple[Fleet, RegisteredModel | None]:
+    owner, rest = rows.made(Fleet, row[: rows.width(Fleet)]), row[rows.width(Fleet) :]
+    if rest[0] is None:
+        return owner, None
+    model = rows.made(RegisteredModel, rest)
+    model.fleet = owner
+    return owner, model
 
 
 def champion_of(model: RegisteredModel) -> ModelVersion:
@@ -121,7 +152,7 @@ def version_of(model: RegisteredModel, reference: str) -> ModelVersion:
 
     Raises Malformed, VersionUnknown.
     """
-    found = _by_word(model, reference) if reference in WORDS else model.versions.filter(_by_name(reference)).first()
+    found = _by_word(model, reference) if reference in WORDS else _by_name(model, reference)
     if found is None:
         raise VersionUnknown(f"{model} has no version {reference!r}.")
     # The caller came through its fleet; spare the two look-ups that writing the version down would make.
@@ -136,20 +167,28 @@ def _by_word(model: RegisteredModel, word: str) -> ModelVersion | None:
     return model.versions.filter(state=ModelVersion.State.READY).order_by("-number").first()
 
 
-def _by_name(reference: str) -> Q:
+def _by_name(model: RegisteredModel, reference: str) -> ModelVersion | None:
+    column, value = _named(reference)
+    statement = _VERSION.format(version=rows.columns(ModelVersion, "v"), column=column)
+    found = rows.found(statement, [model.pk, value])
+    return rows.made(ModelVersion, found[0]) if found else None
+
+
+def _named(reference: str) -> tuple[str, UUID | int | str]:
+    """Return the column that a reference is a value of, and the value. Raises Malformed."""
     if UUID_TEXT.fullmatch(reference):
-        return Q(id=UUID(reference))
+        return "id", UUID(reference)
     if NUMBER.fullmatch(reference):
-        return Q(number=int(reference))
+        return "number", int(reference)
     if LABEL.fullmatch(reference):
-        return Q(label=reference)
+        return "label", reference
     raise Malformed(f"{reference!r} is not an id, number or label of a version, nor {', '.join(WORDS)}.")
 
 
 def version(request: Request, text: str) -> ModelVersion:
     """Return any version that the caller may see by its id. Raises Malformed, VersionUnknown."""
-    rows = ModelVersion.objects.select_related("registered_model__fleet").filter(id=identifier(text))
-    found = visible(request, rows, "registered_model__fleet__tenant").first()
+    known = ModelVersion.objects.select_related("registered_model__fleet").filter(id=identifier(text))
+    found = visible(request, known, "registered_model__fleet__tenant").first()
     if found is None:
         raise VersionUnknown(f"There is no version {text}.")
     return found

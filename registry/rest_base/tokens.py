@@ -5,20 +5,31 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from hmac import compare_digest
+from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser
 from django.db.models import Q
 from knox import auth, crypto
 from knox.settings import CONSTANTS
 from rest_framework import exceptions
 
-from registry import errors, timestamps
-from registry.models import ApiToken
+from registry import errors, rows, timestamps
+from registry.models import ApiToken, Standing
 
 USED_EVERY = timedelta(minutes=1)  # a write for every request would make the token's row the busiest of all
 TOKEN = re.compile(rb"[\x21-\x7e]{16,200}")
 MAX_DAYS = 3660
+# The token, its user, and what both may do: every request begins with it.
+_WITH_USER = """
+SELECT {token}, {user},
+  ARRAY(SELECT g.name::text FROM auth_group AS g JOIN auth_user_groups AS ug ON ug.group_id = g.id
+        WHERE ug.user_id = u.id),
+  ARRAY(SELECT m.tenant::text FROM registry_tenantmembership AS m WHERE m.user_id = u.id)
+FROM registry_apitoken AS t JOIN {users} AS u ON u.id = t.user_id WHERE t.token_key = %s
+"""
 
 
 class TokenInvalid(exceptions.AuthenticationFailed):
@@ -54,8 +65,24 @@ class TokenAuthentication(auth.TokenAuthentication):  # type: ignore[misc]  # kn
 
 def _find(text: str) -> ApiToken | None:
     digest = crypto.hash_token(text)
-    candidates = ApiToken.objects.filter(token_key=text[: CONSTANTS.TOKEN_KEY_LENGTH]).select_related("user")
+    candidates = [_token(row) for row in rows.found(_statement(), [text[: CONSTANTS.TOKEN_KEY_LENGTH]])]
     return next((each for each in candidates if compare_digest(digest, each.digest)), None)
+
+
+@cache
+def _statement() -> str:
+    users = get_user_model()
+    return _WITH_USER.format(
+        token=rows.columns(ApiToken, "t"), user=rows.columns(users, "u"), users=users._meta.db_table
+    )
+
+
+def _token(row: Sequence[Any]) -> ApiToken:
+    *columns, groups, tenants = row
+    token = rows.made(ApiToken, columns[: rows.width(ApiToken)])
+    token.user = rows.made(get_user_model(), columns[rows.width(ApiToken) :])
+    token.standing = Standing(groups=tuple(groups), tenants=frozenset(tenants))
+    return token
 
 
 def _note_use(token: ApiToken, now: datetime) -> None:

@@ -7,11 +7,13 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Any, ClassVar
 
+from django.http import HttpResponse
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.encoders import JSONEncoder
 from rest_framework.views import APIView
 
+JSON = "application/json"
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Cache-Control": "private, no-cache",
@@ -40,6 +42,26 @@ def conditional(request: Request, data: Mapping[str, Any], *, apart_from: Collec
     if tag.removeprefix("W/") in _known(request):
         return Response(status=304, headers={"ETag": tag})
     return Response(data, headers={"ETag": tag})
+
+
+def conditional_text(request: Request, content: str) -> HttpResponse:
+    """Return JSON that is written already, with an ETag, or 304 where the caller has it."""
+    tag = f'W/"{hashlib.sha256(content.encode()).hexdigest()[:32]}"'
+    if tag.removeprefix("W/") in _known(request):
+        return HttpResponse(status=304, headers={"ETag": tag})
+    response = text(content)
+    response.headers["ETag"] = tag
+    return response
+
+
+def text(content: str) -> HttpResponse:
+    """Return JSON that is written already."""
+    return HttpResponse(content.encode(), content_type=JSON)
+
+
+def has(request: Request, tag: str) -> bool:
+    """Whether the caller has what this ETag stands for."""
+    return tag.removeprefix("W/") in _known(request)
 
 
 def _known(request: Request) -> set[str]:

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from drf_spectacular.generators import SchemaGenerator
 
-from registry import artifacts, history, lifecycle, registration, succession, timestamps
+from registry import artifacts, history, holding, lifecycle, registration, succession, timestamps
 from registry.errors import PerennialError
+from registry.rest_api import holds
 from registry.rest_base import idempotency, problems, scope
 from tests.config.test_rest_routes import TABLE
 from training import policies, runs
@@ -24,7 +25,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
 PROMISED = Path(__file__).parent / "api_v1.json"
 MODULES = (
     artifacts, forecasts, history, idempotency, lifecycle, policies, rest_policies, rest_runs, rest_sources, runs,
-    scope, succession, timestamps,
+    scope, succession, timestamps, holding, holds,
 )  # fmt: skip
 # They cannot come over HTTP: artifacts and registrations have no address yet.
 ELSEWHERE = {"artifact_too_large", "signing_keys_invalid", "model_not_found", "version_id_taken", "metadata_invalid"}

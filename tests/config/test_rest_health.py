@@ -12,8 +12,7 @@ from django.db import connection, connections
 from django.db.migrations.recorder import MigrationRecorder
 from pytest_django.fixtures import Settings
 
-from config import checks
-from registry import ticks
+from registry import schema, ticks
 from tests.rest_client import Caller
 from training import clock
 from training.models import Worker
@@ -99,17 +98,18 @@ def test_without_database_the_installation_is_not_ready() -> None:
 @pytest.mark.django_db
 @pytest.mark.requirement("B07")
 def test_a_migration_that_is_not_applied_is_found_by_comparison() -> None:
-    assert checks.unapplied() == []
-    MigrationRecorder(connection).record_unapplied("registry", "0001_initial")
-    assert checks.unapplied() == ["registry.0001_initial"]
+    assert schema.unapplied() == []
+    MigrationRecorder(connection).record_unapplied("training", "0004_misfire_limit_is_positive")
+    assert schema.unapplied() == ["training.0004_misfire_limit_is_positive"]
     answer = ready()
     assert answer.status_code == 503
-    assert answer.json()["checks"]["migrations"]["unapplied"] == ["registry.0001_initial"]
-    with pytest.raises(SystemCheckError, match=r"registry\.0001_initial"):
-        call_command("check", databases=["default"])
+    assert answer.json()["checks"]["migrations"]["unapplied"] == ["training.0004_misfire_limit_is_positive"]
+    with pytest.raises(SystemCheckError, match=r"training\.0004_misfire_limit_is_positive"):
+        call_command("check", deploy=True, databases=["default"])
+    call_command("migrate", check_unapplied=False, plan=True, skip_checks=False, verbosity=0)
 
 
 @pytest.mark.django_db
 @pytest.mark.requirement("B07")
 def test_an_installation_with_all_migrations_passes_the_check() -> None:
-    call_command("check", databases=["default"])
+    call_command("check", deploy=True, databases=["default"])

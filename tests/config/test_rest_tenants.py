@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from registry.models import Event
+from registry.models import Event, Hold, ModelVersion
 from tests import factories
 from tests.config.test_rest_routes import PUBLIC, TABLE
 from tests.rest_client import Caller, caller
@@ -19,7 +19,8 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("roles"), pytest.ma
 
 ROUTES = [route for route in TABLE if PUBLIC not in TABLE[route].values()]
 NOWHERE = "0190a1b2-0000-7000-8000-000000000000"
-BODIES = {"promote": {"version": "1", "reason": "x"}, "rollback": {"reason": "x"}}
+WHY = {"reason": "x"}
+BODIES = {"promote": {"version": "1", **WHY}, "rollback": WHY, "prune": WHY, "holds": WHY}
 
 
 @pytest.fixture
@@ -34,9 +35,11 @@ def theirs() -> SimpleNamespace:
     batch = factories.batch(fleet=fleet, policy=policy)
     run = factories.run(registered_model=model, batch=batch, state="queued")
     Snapshot.objects.create(source=source, digest="a" * 64, rows=1, entities=1, location="x")
+    hold = Hold.objects.create(version=version, placed_by="user", reason="theirs")
     return SimpleNamespace(
         fleet="theirs", entity="theirs", policy="theirs", source="theirs", reference=str(version.pk), 
         version=str(version.pk), batch=str(batch.pk), run=str(run.pk), row=run, model=model,
+        hold=str(hold.pk),
     )  # fmt: skip
 
 
@@ -50,7 +53,7 @@ def address(route: str, names: Any) -> str:
 
 
 def unknown(route: str) -> SimpleNamespace:
-    absent = {"version": NOWHERE, "batch": NOWHERE, "run": NOWHERE, "reference": NOWHERE}
+    absent = {"version": NOWHERE, "batch": NOWHERE, "run": NOWHERE, "reference": NOWHERE, "hold": "7"}
     return SimpleNamespace(**{"fleet": "absent", "entity": "absent", "policy": "absent", "source": "absent", **absent})
 
 
@@ -60,6 +63,8 @@ def state() -> list[Any]:
         list(TrainingRun.objects.values_list("id", "state")),
         list(Batch.objects.values_list("id", flat=True)),
         list(RetrainingPolicy.objects.values_list("id", "paused")),
+        list(Hold.objects.values_list("id", flat=True)),
+        list(ModelVersion.objects.values_list("id", "state")),
     ]
 
 
@@ -86,7 +91,11 @@ def _without(response: Any, names: Any) -> str:
     return text
 
 
-@pytest.mark.parametrize("route", [route for route in ROUTES if "<" not in route])
+# Has parameters that it needs; lists what belongs to nobody; takes a POST alone.
+NO_LISTS = {"api/v1/versions/compare", "api/v1/metrics", "api/v1/versions/bulk"}
+
+
+@pytest.mark.parametrize("route", [route for route in ROUTES if "<" not in route and route not in NO_LISTS])
 def test_a_list_shows_nothing_of_theirs(theirs: SimpleNamespace, stranger: Caller, route: str) -> None:
     answer = stranger.get(f"/{route}")
     assert answer.status_code == 200
@@ -97,6 +106,9 @@ def test_a_list_shows_nothing_of_theirs(theirs: SimpleNamespace, stranger: Calle
 def test_a_filter_opens_nothing(theirs: SimpleNamespace, stranger: Caller, filters: dict[str, Any]) -> None:
     assert stranger.get("runs", **filters).json()["results"] == []
     assert stranger.get("runs", batch=theirs.batch).json()["results"] == []
+    assert stranger.get("versions", tenant="acme").json()["results"] == []
+    assert stranger.get("versions", fleet="theirs").status_code == 404
+    assert stranger.get("metrics", fleet="theirs").status_code == 404
     assert stranger.get("batches", **filters).json()["results"] == []
     assert stranger.get("policies", **filters).json()["results"] == []
 
@@ -114,6 +126,12 @@ def test_their_version_cannot_be_reached_through_a_model_of_mine(theirs: SimpleN
     assert stranger.get(f"models/mine/mine/versions/{theirs.version}").status_code == 404
     assert stranger.post("models/mine/mine/promote", {"version": theirs.version, "reason": "x"}).status_code == 404
     assert stranger.post("models/mine/mine/rollback", {"to": theirs.version, "reason": "x"}).status_code == 404
+
+
+def test_their_versions_cannot_be_compared_with_mine(theirs: SimpleNamespace, stranger: Caller) -> None:
+    mine = factories.version(registered_model=factories.registered_model(fleet=factories.fleet(tenant="globex")))
+    for first, second in ((theirs.version, mine.pk), (mine.pk, theirs.version)):
+        assert stranger.get("versions/compare", first=first, second=second).status_code == 404
 
 
 def test_a_fleet_of_the_same_name_is_mine_alone(theirs: SimpleNamespace, stranger: Caller) -> None:

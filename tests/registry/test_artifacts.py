@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from registry import artifacts, lifecycle
+from registry import artifacts, lifecycle, signatures
 from registry.models import ModelVersion, RegisteredModel
 from tests import factories
 
@@ -110,13 +110,13 @@ def test_a_forger_who_recomputes_the_digest_fails_at_the_signature(
     path = file_of(artifact_folder, champion)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(forged)
-    with pytest.raises(artifacts.ArtifactCorrupted, match=f"{champion.pk}.*signature is not valid"):
+    with pytest.raises(artifacts.SignatureInvalid, match=f"{champion.pk}.*signature is not valid"):
         artifacts.load(champion)
 
 
 def test_the_signature_covers_the_format(champion: ModelVersion) -> None:
     champion.artifact_format = "skops-1"
-    with pytest.raises(artifacts.ArtifactCorrupted, match="signature is not valid"):
+    with pytest.raises(artifacts.SignatureInvalid, match="signature is not valid"):
         artifacts.load(champion)
 
 
@@ -127,27 +127,27 @@ def test_a_new_key_signs_and_the_old_one_still_verifies(champion: ModelVersion, 
     assert (champion.artifact_key_id, newer.artifact_key_id) == ("test", "second")
     assert artifacts.load(champion) and artifacts.load(newer)
     settings.PERENNIAL_REGISTRY = {**settings.PERENNIAL_REGISTRY, "signing_keys": "second:new-secret"}
-    with pytest.raises(artifacts.ArtifactCorrupted, match="'test', which is not known"):
+    with pytest.raises(signatures.SigningKeyUnknown, match="'test', which is not known"):
         artifacts.load(champion)
 
 
 @pytest.mark.parametrize("keys", ["", "  ", "no-secret", "id:", ":secret", "a:b,broken"])
 def test_unusable_signing_keys_are_named(settings: Settings, keys: str) -> None:
     settings.PERENNIAL_REGISTRY = {**settings.PERENNIAL_REGISTRY, "signing_keys": keys}
-    with pytest.raises(artifacts.SigningKeysInvalid):
-        artifacts.store(b"1", format="test-1")
+    with pytest.raises(signatures.SigningKeysInvalid):
+        artifacts.store([b"1"], format="test-1")
 
 
 def test_an_artifact_above_the_limit_is_refused_before_it_is_stored(settings: Settings, artifact_folder: Path) -> None:
     settings.PERENNIAL_REGISTRY = {**settings.PERENNIAL_REGISTRY, "max_artifact_bytes": 10}
     with pytest.raises(artifacts.ArtifactTooLarge):
-        artifacts.store(b"eleven byte", format="test-1")
+        artifacts.store([b"eleven byte"], format="test-1")
     assert not list(artifact_folder.iterdir())
 
 
 def test_a_row_that_claims_a_huge_size_is_refused_before_reading(champion: ModelVersion) -> None:
     champion.artifact_size = 2**40
-    with pytest.raises(artifacts.ArtifactCorrupted, match=str(2**40)):
+    with pytest.raises(artifacts.ArtifactTooLarge, match=str(2**40)):
         artifacts.load(champion)
 
 

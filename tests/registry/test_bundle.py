@@ -302,3 +302,56 @@ def test_a_column_is_found_by_name_alone() -> None:
     with pytest.raises(ValueError, match="not in tuple"):
         FULL.test.column("absent")
     assert tables.kinds_of(FULL.test) == [["day", "date"], ["y", "float"], ["open", "switch"]]
+
+
+def test_a_member_that_was_changed_within_the_zip_is_refused() -> None:
+    raw = bytearray(raw_zip(bundle.pack(FULL)))
+    place = raw.index(FULL.forecaster)
+    raw[place] ^= 0xFF
+    with pytest.raises(BundleInvalid, match="not what was stored"):
+        unpack(frame(bytes(raw)))
+
+
+def test_a_member_that_is_not_where_the_list_says_is_refused() -> None:
+    raw = bytearray(raw_zip(bundle.pack(FULL)))
+    raw[30:34] = b"MANI"
+    with pytest.raises(BundleInvalid, match="not where its list says"):
+        unpack(frame(bytes(raw)))
+
+
+def test_an_audit_refuses_what_unpacking_refuses() -> None:
+    packed = bundle.pack(FULL)
+    assert bundle.audit(packed, limits=LIMITS).forecaster == FULL.forecaster
+
+    def broken(members: dict[str, bytes]) -> None:
+        members["test.csv"] = members["test.csv"].replace(b"1.5", b"one")
+
+    for data in (rezipped(broken), packed[:-5], b"x"):
+        with pytest.raises(BundleInvalid):
+            bundle.audit(data, limits=LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("kind", "cell", "holds"),
+    [
+        ("int", "7", True), ("int", "0", True), ("int", "x", False), ("float", "0.0", True), ("float", "inf", False),
+        ("float", "nan", False), ("switch", "true", True), ("switch", "yes", False), ("date", "2026-03-01", True),
+        ("date", "soon", False), ("instant", "2026-03-01T00:00:00+00:00", True), ("instant", "x", False),
+        ("text", "x", True),
+    ],
+)  # fmt: skip
+def test_a_table_is_checked_as_it_is_loaded(kind: str, cell: str, holds: bool) -> None:
+    data, kinds = f"a\r\n{cell}\r\n".encode(), [["a", kind]]
+    for look in (tables.check, tables.load):
+        if holds:
+            look(data, kinds=kinds)
+        else:
+            with pytest.raises(TableInvalid):
+                look(data, kinds=kinds)
+
+
+def test_a_row_of_another_length_is_refused_by_the_check() -> None:
+    for data in (b"a\r\n1,2\r\n", b"a\r\n1\r\n1,2\r\n", b"b\r\n1\r\n"):
+        with pytest.raises(TableInvalid):
+            tables.check(data, kinds=[["a", "int"]])
+    assert tables.check(b"a\r\n1\r\n2\r\n", kinds=[["a", "int"]]) == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import shutil
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from tests import factories
 
 pytestmark = pytest.mark.django_db
 NOW = factories.NOW
+State = ModelVersion.State
 LATER = NOW + timedelta(days=1)
 
 
@@ -426,3 +428,35 @@ def test_a_version_promoted_by_hand_serves_at_once(registered_model: RegisteredM
     assert (event.kind, event.cause, event.from_version) == ("registry.champion.promoted", "manual", champion)
     with pytest.raises(lifecycle.AlreadyChampion):
         lifecycle.promote_by_hand(registered_model=registered_model, version=version, actor="a", reason="x", at=LATER)
+
+
+def by_hand(registered_model: RegisteredModel, version: ModelVersion) -> Event:
+    return lifecycle.promote_by_hand(
+        registered_model=registered_model, version=version, actor="ada", reason="needed", at=NOW
+    )
+
+
+def test_a_move_by_hand_leaves_from_what_serves_now_not_from_what_was_read(registered_model: RegisteredModel) -> None:
+    read = RegisteredModel.objects.get(pk=registered_model.pk)
+    wanted = factories.version(registered_model=registered_model)
+    serving = factories.champion(registered_model=registered_model)
+    assert by_hand(read, wanted).from_version_id == serving.pk
+    assert history.verify(registered_model) is None
+
+
+def test_what_a_version_became_since_it_was_read_is_what_refuses_it(registered_model: RegisteredModel) -> None:
+    wanted = factories.version(registered_model=registered_model)
+    lifecycle.archive([wanted.pk], actor="ada", reason="old", at=NOW)
+    assert wanted.state == State.READY
+    with pytest.raises(lifecycle.VersionNotReady, match="archived"):
+        by_hand(registered_model, wanted)
+
+
+def test_a_version_swept_since_it_was_read_is_refused_as_deleted(
+    registered_model: RegisteredModel, artifact_folder: Path
+) -> None:
+    wanted = factories.version(registered_model=registered_model)
+    ModelVersion.objects.filter(pk=wanted.pk).update(state=State.DELETED)
+    shutil.rmtree(artifact_folder)
+    with pytest.raises(lifecycle.VersionNotReady, match="deleted"):
+        by_hand(registered_model, wanted)

@@ -101,7 +101,9 @@ def queries(viewer: Caller, address: str) -> int:
 
 LISTS = [
     "fleets",
+    "fleets/crowded/latest",
     "models/crowded",
+    "versions",
     "{model}/versions",
     "{model}/history",
     "events",

@@ -73,7 +73,9 @@ def test_the_champion_before_is_archived_by_hand_but_never_forgotten(registered_
 
 
 @pytest.mark.parametrize(("until", "held"), [(None, True), (LATER + timedelta(days=1), True), (NOW, False)])
-def test_a_hold_spares_a_version_until_it_ends(registered_model: RegisteredModel, until: datetime | None, held: bool) -> None:
+def test_a_hold_spares_a_version_until_it_ends(
+    registered_model: RegisteredModel, until: datetime | None, held: bool
+) -> None:
     version = factories.version(registered_model=registered_model)
     Hold.objects.create(version=version, placed_by="audit", reason="asked by the auditor", until=until)
     outcome = archive(version)

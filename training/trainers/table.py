@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from registry.errors import Invalid
+from registry.formats import Format
 
 SEASONAL_NAIVE = "seasonal_naive"
 
@@ -25,13 +26,28 @@ class Entry:
 
     path: str
     kinds: frozenset[str]
+    format: str
+    """Name of the trainer's artifact format, which a contract test compares."""
+    zipped: bool = False
+    """Whether that format is a zip."""
 
 
 TRAINERS: dict[str, Entry] = {
-    "prophet": Entry(path="training.trainers.prophet:TRAINER", kinds=frozenset({"forecast"})),
-    "random_forest": Entry(path="training.trainers.sklearn:RANDOM_FOREST", kinds=frozenset({"regression"})),
-    "ridge": Entry(path="training.trainers.sklearn:RIDGE", kinds=frozenset({"regression"})),
-    SEASONAL_NAIVE: Entry(path="training.trainers.seasonal_naive:TRAINER", kinds=frozenset({"forecast", "regression"})),
+    "prophet": Entry(path="training.trainers.prophet:TRAINER", kinds=frozenset({"forecast"}), format="prophet-json-1"),
+    "random_forest": Entry(
+        path="training.trainers.sklearn:RANDOM_FOREST",
+        kinds=frozenset({"regression"}),
+        format="random-forest-skops-1",
+        zipped=True,
+    ),
+    "ridge": Entry(
+        path="training.trainers.sklearn:RIDGE", kinds=frozenset({"regression"}), format="ridge-skops-1", zipped=True
+    ),
+    SEASONAL_NAIVE: Entry(
+        path="training.trainers.seasonal_naive:TRAINER",
+        kinds=frozenset({"forecast", "regression"}),
+        format="seasonal-naive-json-1",
+    ),
 }
 
 
@@ -43,6 +59,17 @@ def names(kind: str = "") -> tuple[str, ...]:
 def supports(name: str, kind: str) -> bool:
     """Return whether the trainer serves fleets of this kind. Raises TrainerUnknown."""
     return kind in _entry(name).kinds
+
+
+def formats() -> tuple[Format, ...]:
+    """Return the formats that the trainers read, and in which a forecaster may therefore come from elsewhere."""
+    return tuple(map(format_of, TRAINERS))
+
+
+def format_of(name: str) -> Format:
+    """Return the format that a trainer writes and reads. Raises TrainerUnknown."""
+    entry = _entry(name)
+    return Format(name=entry.format, trainer=name, kinds=entry.kinds, zipped=entry.zipped)
 
 
 @cache

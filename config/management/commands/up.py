@@ -27,6 +27,9 @@ class Command(BaseCommand):
             "--web-port", type=int, default=8000, help="port of the admin and the API; 0 takes any free"
         )
         parser.add_argument("--training-workers", type=int, help="fits at the same time; default: the cores")
+        parser.add_argument(
+            "--no-migrate", action="store_true", help="another step applies the migrations; work waits for it"
+        )
         parser.add_argument("--no-beat", action="store_true", help="leave the ticker out")
         parser.add_argument("--only", help="comma-separated: web,beat,control,interactive,training")
 
@@ -44,7 +47,7 @@ class Command(BaseCommand):
         chosen = _choose(options, port)
         site = supervisor.Site(folder=folder, address=f"http://{processes.HOST}:{port}/admin/")
         running = supervisor.Supervisor(chosen, site=site, stream=sys.stdout, upkeep=servers.renew)
-        for line in _migrate().splitlines():
+        for line in ("" if options["no_migrate"] else _migrate()).splitlines():
             running.console.line(supervisor.NAME, line)
         running.run()
 

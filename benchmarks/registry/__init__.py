@@ -1,0 +1,1 @@
+"""The registry beside MLflow's, over plain HTTP on one PostgreSQL server: `python -m benchmarks.registry --json`."""

@@ -1,0 +1,93 @@
+"""Owns the order of the run: what is made before anything is measured, then each measurement by itself."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from django.db import connections
+
+from benchmarks.registry import bulk, calls, growth, pairs, retaining, site, stock
+from benchmarks.registry.client import Client
+from benchmarks.registry.plan import Plan
+from benchmarks.registry.site import MAIN, Server
+
+LARGE = "large"
+SMALLER = 100
+
+
+def arrange(server: Server, wanted: Plan) -> str:
+    """Make two registries of which the second is a hundred times larger, and return a token for both."""
+    token = site.admit()
+    connections.close_all()
+    server.create(LARGE, like=MAIN)
+    growth.fill(server, MAIN, models=_small(wanted))
+    growth.fill(server, LARGE, models=wanted.models)
+    return token
+
+
+def of_large(server: Server) -> dict[str, str]:
+    """Return what a process needs to know to work on the large registry."""
+    return {"DATABASE_URL": server.url(LARGE)}
+
+
+def everything(
+    server: Server, folder: Path, wanted: Plan, *, ours: Client, grown: Client, theirs: Client | None
+) -> dict[str, Any]:
+    """Measure all, one after the other."""
+    figures: dict[str, Any] = {"calls": _side_by_side(wanted, ours, theirs)}
+    _say("bulk")
+    figures["bulk"] = bulk.register(versions=wanted.bulk, repetitions=wanted.repetitions)
+    figures["growth"] = _growth(wanted, ours, grown)
+    _say("retention")
+    figures["preview"] = retaining.child("preview", of_large(server), growth.FLEET)
+    artifacts = folder / LARGE / "artifacts"
+    retaining.mark(server, LARGE, versions=wanted.swept, artifacts=artifacts)
+    at_large = {**of_large(server), "PERENNIAL_STATE_DIR": str(folder / LARGE)}
+    figures["sweep"] = retaining.child("sweep", at_large, str(wanted.swept))
+    figures["dropped_calls"] = {"perennial": ours.dropped + grown.dropped, "mlflow": theirs.dropped if theirs else 0}
+    return figures
+
+
+def _side_by_side(wanted: Plan, ours: Client, theirs: Client | None) -> dict[str, Any]:
+    made = stock.ours(versions=wanted.stock)
+    our_calls = calls.ours(ours, made.versions)
+    their_calls: Mapping[str, pairs.Timed] = {}
+    if theirs is not None:
+        stock.theirs(theirs, versions=wanted.stock)
+        their_calls = calls.theirs(theirs)
+    bare = calls.bare(ours, made.versions[0])
+    figures = {}
+    for kind, call in our_calls.items():
+        _say(kind)
+        other = {"mlflow": their_calls[kind]} if theirs is not None else {}
+        found = pairs.measure({"perennial": call, **other, "bare": bare}, rounds=wanted.rounds, warm_up=wanted.warm_up)
+        figures[kind] = {side: times.plain() for side, times in found.items()}
+    return figures
+
+
+def _growth(wanted: Plan, ours: Client, grown: Client) -> dict[str, Any]:
+    small, large = growth.reads(ours, models=_small(wanted)), growth.reads(grown, models=wanted.models)
+    figures: dict[str, Any] = {
+        "sizes": {
+            "small": _small(wanted) * growth.VERSIONS_OF_A_MODEL,
+            "large": wanted.models * growth.VERSIONS_OF_A_MODEL,
+        }
+    }
+    for kind in small:
+        _say(f"growth: {kind}")
+        found = pairs.measure(
+            {"small": small[kind], "large": large[kind]}, rounds=wanted.rounds, warm_up=wanted.warm_up
+        )
+        figures[kind] = {side: times.plain() for side, times in found.items()}
+    return figures
+
+
+def _small(wanted: Plan) -> int:
+    return max(wanted.models // SMALLER, 10)
+
+
+def _say(what: str) -> None:
+    print(f"measuring {what}", file=sys.stderr)

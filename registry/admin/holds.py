@@ -1,0 +1,97 @@
+"""The pages of holds: placed by a form, lifted by an action that asks why. Refuses to change one that is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.contrib import admin
+from django.http import HttpRequest
+from unfold.enums import ActionVariant
+
+from registry import display, errors, holding, timestamps
+from registry.admin import base
+from registry.admin.extensions import Action, Done, Order
+from registry.models import Hold, ModelVersion
+
+if TYPE_CHECKING:
+    _Form = forms.ModelForm[Hold]
+else:
+    _Form = forms.ModelForm
+
+
+class HoldForm(_Form):
+    """What a person says about a hold."""
+
+    class Meta:
+        model = Hold
+        fields = ["version", "reason", "until"]
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse what would keep nothing. Raises ValidationError."""
+        given = super().clean() or {}
+        version, until = given.get("version"), given.get("until")
+        if until is not None and until <= timestamps.utc_now():
+            self.add_error("until", "This time is over: give one to come, or none.")
+        if version is not None and version.state == ModelVersion.State.DELETED:
+            self.add_error("version", "This version is deleted: nothing is left to be kept.")
+        return given
+
+
+def _ask(holds: Sequence[Any]) -> str:
+    names = ", ".join(f"{hold.version} ({hold.reason})" for hold in holds[:5])
+    return f"Lift the hold on {names}{' and more' if len(holds) > 5 else ''}? Retention may then let the version go."
+
+
+def _lift(order: Order) -> Done:
+    lifted = holding.lift([hold.pk for hold in order.targets], actor=order.actor, reason=order.reason, at=order.at)
+    return Done(sentence=f"Lifted: {lifted}.", address=display.listing(Hold))
+
+
+LIFT = Action(
+    name="lift",
+    title="Lift",
+    icon="lock_open",
+    permission="registry.delete_hold",
+    variant=ActionVariant.WARNING,
+    ask=_ask,
+    perform=_lift,
+    bulk=True,
+)
+
+
+@admin.register(Hold)
+class HoldAdmin(base.ScopedAdmin):
+    """A reason to keep a version; one placed here is placed by a user."""
+
+    tenant_path = "version__registered_model__fleet__tenant"
+    form = HoldForm
+    list_display = ("version", "placed_by", "reason", "until", "created_at")
+    list_filter = ("placed_by",)
+    list_select_related = ("version__registered_model__fleet",)
+    search_fields = ("reason", "version__label", "version__registered_model__entity_key")
+    fields = ("version", "reason", "until")
+    autocomplete_fields = ("version",)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False  # a hold for another reason, or until another time, is another hold
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False  # lifting asks why
+
+    def get_page_actions(self) -> Iterable[Action]:
+        return (LIFT,)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        done = holding.place(
+            [obj.version_id],
+            placed_by=Hold.PlacedBy.USER,
+            reason=obj.reason,
+            until=obj.until,
+            actor=request.user.get_username(),
+            at=timestamps.utc_now(),
+        )
+        for error in done.refused.values():
+            raise errors.Conflict(str(error))
+        obj.pk = done.holds[0].pk

@@ -1,0 +1,117 @@
+"""Retention on the pages of fleets and versions: the policy in force, what waits, pruning by hand, and the way back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django.http import HttpRequest
+from unfold.enums import ActionVariant
+
+from registry import display, grace, retention, selection, timestamps
+from registry.admin import acting
+from registry.admin.extensions import Action, Done, Order, Panel
+from registry.admin.pausing import named
+from registry.models import Fleet, ModelVersion
+from registry.selection import Scope
+
+# What one request marks; the hourly sweep marks the rest.
+MARKED_MOST = 2000
+PERMISSION = "registry.delete_modelversion"
+
+
+def card(request: HttpRequest, fleet: Fleet) -> Mapping[str, Any]:
+    """Return the policy in force and what earlier marks still do; a preview is made on the page of the action."""
+    now = timestamps.utc_now()
+    policy, waiting = selection.policy_of(fleet), grace.waiting(fleet.pk, at=now)
+    due, size = grace.overdue(fleet.pk, at=now)
+    spans = [
+        ("Kept while younger than", policy.younger_than_days),
+        ("Kept after serving for", policy.served_within_days),
+    ]
+    return {
+        "rows": [
+            ("Kept of each model", f"the newest {policy.keep} ready versions"),
+            *((name, f"{days} days") for name, days in spans if days),
+            ("Grace before deletion", f"{policy.grace_days} days"),
+            ("Marked, in grace", _waiting(waiting)),
+            ("Deleted by the next sweep", f"{due:,} versions, {display.size(size)}" if due else "none"),
+        ],
+        "note": "Champion, challenger, previous champion, anchor and held versions always stay.",
+    }
+
+
+def _waiting(waiting: grace.Waiting) -> Any:
+    if not waiting.versions:
+        return "none"
+    told = f"{waiting.versions:,} versions, {display.size(waiting.size)}, from"
+    return display.joined(told, display.instant(waiting.first_at))
+
+
+def swept(version: ModelVersion) -> Any:
+    """Return when an archived version will be deleted."""
+    if version.state != ModelVersion.State.ARCHIVED:
+        return display.NOTHING
+    return display.instant(version.sweep_after) if version.sweep_after else "never, unless somebody deletes it"
+
+
+def _ask_prune(fleets: Sequence[Any]) -> str:
+    now = timestamps.utc_now()
+    return " ".join(_foretold(fleet, retention.preview(fleet, at=now)) for fleet in fleets)
+
+
+def _foretold(fleet: Fleet, seen: retention.Preview) -> str:
+    kept = ", ".join(f"{tally.versions:,} as {reason}" for reason, tally in seen.kept.items()) or "none"
+    if not seen.marked.versions:
+        return f"{fleet}: nothing would be marked; kept are {kept}."
+    marked = f"{seen.marked.versions:,} versions of {seen.marked.models:,} models would be marked"
+    size = display.size(seen.marked.size)
+    return f"{fleet}: {marked}, {size}, restorable for {seen.policy.grace_days} days; kept are {kept}."
+
+
+def _prune(order: Order) -> Done:
+    marked, rest = 0, False
+    for fleet in order.targets:
+        step = retention.mark_page(
+            Scope(fleet_id=fleet.pk), actor=order.actor, reason=order.reason, at=order.at, limit=MARKED_MOST
+        )
+        marked, rest = marked + len(step.versions), rest or step.following is not None
+    more = " The hourly sweep marks the rest." if rest else ""
+    return Done(sentence=f"Marked {marked:,} versions.{more}", address=display.address(order.targets[0]))
+
+
+def _ask_restore(versions: Sequence[Any]) -> str:
+    return (
+        f"Make {named(versions)} ready again. "
+        "The file is verified first, and the version is held, so that retention does not mark it again; lift the hold "
+        "when it is no longer needed."
+    )
+
+
+def _restore(order: Order) -> Done:
+    ids = [each.pk for each in order.targets]
+    outcome = retention.restore(ids, actor=order.actor, reason=order.reason, at=order.at)
+    return acting.told(order, changed=len(outcome.changed), verb="Ready again, and held", refused=outcome.refused)
+
+
+PANEL = Panel(title="Retention", template="registry/admin/facts.html", build=card)
+PRUNE = Action(
+    name="prune",
+    title="Prune now",
+    icon="content_cut",
+    permission=PERMISSION,
+    variant=ActionVariant.WARNING,
+    ask=_ask_prune,
+    perform=_prune,
+)
+RESTORE = Action(
+    name="restore",
+    title="Restore",
+    icon="restore_from_trash",
+    permission=PERMISSION,
+    bulk=True,
+    variant=ActionVariant.PRIMARY,
+    ask=_ask_restore,
+    perform=_restore,
+    applies=lambda version: version.state == ModelVersion.State.ARCHIVED,
+)

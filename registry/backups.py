@@ -1,0 +1,106 @@
+"""Owns the second store: a swept version is copied there and read back first, and can be brought back from it.
+
+Refuses a copy that does not verify, and to bring back bytes that are not those that were registered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from uuid import UUID
+
+from django.db import transaction
+
+from registry import artifacts, conf, errors, lifecycle, store
+from registry.lifecycle import Outcome
+from registry.models import ModelVersion
+from registry.store import Store
+
+
+class NoBackupStore(errors.Invalid):
+    """This installation keeps no backup of what it sweeps."""
+
+    code = "no_backup_store"
+    next_step = "Set PERENNIAL_REGISTRY_BACKUP_URL to the store that has the backup."
+
+
+class NotInBackup(errors.NotFound):
+    """The backup store has no such artifact."""
+
+    code = "not_in_backup"
+    next_step = "Look for the file under its digest in other backups of the artifact store, and put it there."
+
+
+class BackupDamaged(errors.Unavailable):
+    """The second store gave back other bytes than it was given."""
+
+    code = "backup_damaged"
+    next_step = "Check the backup store; nothing is swept until a copy verifies."
+
+
+def is_kept() -> bool:
+    """Whether swept versions are copied to a second store first."""
+    return bool(conf.current().backup_url)
+
+
+def keep(version: ModelVersion) -> None:
+    """Copy the artifact of a version to the second store and verify it there.
+
+    Raises artifacts.ArtifactCorrupted and ArtifactMissing (of the version), StoreUnavailable, BackupDamaged.
+    """
+    content = artifacts.load(version)
+    opened, key = _opened(), artifacts.key_of(version.artifact_digest)
+    opened.put(key, content)
+    if opened.get(key, length=len(content) + 1) != content:
+        raise BackupDamaged(f"The copy of {version} under {key} is not what was written.")
+
+
+def bring_back(version_ids: Sequence[UUID], *, actor: str, reason: str, at: datetime) -> Outcome:
+    """Bring deleted versions back from the second store, as archived ones that no sweep waits for.
+
+    Raises NoBackupStore, StoreUnavailable, lifecycle.ReasonMissing.
+    """
+    opened = _opened()
+    refused: dict[UUID, errors.PerennialError] = {}
+    changed: set[UUID] = set()
+    rows = ModelVersion.objects.select_related("registered_model__fleet").in_bulk(list(version_ids))
+    for version_id in version_ids:
+        outcome = _bring_back(version_id, rows, opened, actor=actor, reason=reason, at=at)
+        changed |= outcome.changed
+        refused |= outcome.refused
+    return Outcome(changed=frozenset(changed), refused=refused)
+
+
+def _bring_back(
+    version_id: UUID, rows: Mapping[UUID, ModelVersion], opened: Store, *, actor: str, reason: str, at: datetime
+) -> Outcome:
+    version = rows.get(version_id)
+    if version is None or version.state != ModelVersion.State.DELETED:
+        # The lifecycle says why not, in its own words.
+        return lifecycle.bring_back([version_id], actor=actor, reason=reason, at=at)
+    try:
+        content = _read(version, opened)
+    except (errors.Corrupted, NotInBackup) as error:
+        return Outcome(changed=frozenset(), refused={version_id: error})
+    stored = artifacts.store([content], format=version.artifact_format)
+    with transaction.atomic():
+        artifacts.share_against_sweep([replace(each, reused=True) for each in stored])
+        outcome = lifecycle.bring_back([version_id], actor=actor, reason=reason, at=at)
+        ModelVersion.objects.filter(pk__in=outcome.changed).update(artifact_container="", artifact_offset=0)
+    return outcome
+
+
+def _read(version: ModelVersion, opened: Store) -> bytes:
+    try:
+        content = opened.get(artifacts.key_of(version.artifact_digest), length=version.artifact_size + 1)
+    except store.StoreMissing as error:
+        raise NotInBackup(f"The backup has no artifact of {version}.") from error
+    artifacts.verify(version, content)
+    return content
+
+
+def _opened() -> Store:
+    if not is_kept():
+        raise NoBackupStore("No backup store is set.")
+    return store.open_store(conf.current().backup_url)

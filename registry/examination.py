@@ -1,0 +1,74 @@
+"""Owns what is looked at in a forecaster's bytes from elsewhere: form and size, before anything parses them. Pure.
+
+Refuses bombs by what their headers say and whatever does not begin as its format does. Executes and unpacks nothing;
+whether a trainer can read the bytes is found out by a worker.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+from registry import errors
+from registry.formats import Format
+
+# Of a forecaster stored as JSON; parsed it takes up to twenty times as much. Those of this product have some ten kB.
+JSON_BYTES = 8 * 1024**2
+# Of the list of members that a zip ends with; a forest of thousands of trees has a tenth of it.
+DIRECTORY_BYTES = 4 * 1024**2
+# Of one JSON member inside a zip, such as the schema of a skops file.
+SCHEMA_BYTES = 32 * 1024**2
+_END = b"PK\x05\x06"
+_END_BYTES = 22
+_COMMENT_BYTES = 65_535
+
+
+class ForecasterRefused(errors.Invalid):
+    """The bytes do not have the form of their format, or would take more memory than a forecaster needs."""
+
+    code = "forecaster_refused"
+    status = 422
+    next_step = "Export the forecaster again as docs/registering.md shows, and register that."
+
+
+def examine(data: bytes, *, format: Format, max_unpacked_bytes: int) -> None:
+    """Look at the outside of a forecaster's bytes. Raises ForecasterRefused."""
+    if format.zipped:
+        _examine_zip(data, format.name, max_unpacked_bytes)
+    elif len(data) > JSON_BYTES:
+        raise ForecasterRefused(f"{len(data)} bytes of {format.name} are more than {JSON_BYTES} allowed.")
+    elif data.lstrip(b" \t\r\n")[:1] != b"{":
+        raise ForecasterRefused(f"These {len(data)} bytes are no JSON object, as {format.name} is.")
+
+
+def _examine_zip(data: bytes, name: str, most: int) -> None:
+    _examine_directory(data, name)
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = archive.infolist()
+    except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError) as error:
+        raise ForecasterRefused(f"The zip of this {name} is broken: {error}.") from error
+    total = sum(member.file_size for member in members)
+    if total > most:
+        raise ForecasterRefused(f"{len(data)} bytes would unpack to {total}, more than {most}: refused as a bomb.")
+    for member in members:
+        _examine_member(member, name)
+
+
+def _examine_directory(data: bytes, name: str) -> None:
+    # Before the zip is opened, which makes an object for each entry of its directory.
+    place = data.rfind(_END, max(0, len(data) - _COMMENT_BYTES - _END_BYTES))
+    if place < 0 or len(data) - place < _END_BYTES:
+        raise ForecasterRefused(f"These {len(data)} bytes are no zip, as {name} is.")
+    if (size := int.from_bytes(data[place + 12 : place + 16], "little")) > DIRECTORY_BYTES:
+        raise ForecasterRefused(f"The zip lists its members in {size} bytes, more than {DIRECTORY_BYTES}.")
+
+
+def _examine_member(member: zipfile.ZipInfo, name: str) -> None:
+    parts = member.filename.replace("\\", "/").split("/")
+    if ".." in parts or member.filename.startswith(("/", "\\")) or ":" in parts[0]:
+        raise ForecasterRefused(f"A member of this {name} is called {member.filename[:80]!r}.")
+    if member.flag_bits & 0x1:
+        raise ForecasterRefused(f"The member {member.filename[:80]!r} of this {name} is encrypted.")
+    if member.filename.endswith(".json") and member.file_size > SCHEMA_BYTES:
+        raise ForecasterRefused(f"The member {member.filename[:80]!r} has {member.file_size} bytes of JSON.")

@@ -1,0 +1,299 @@
+"""Owns how versions come in from elsewhere: looked at within limits, stored, registered as pending; one result each.
+
+Two doors, never mixed: a *registration* is believed by the caller's word, an *import* by the seal of the installation
+that made the bundle. Neither executes nor parses a forecaster: that is done by a worker of training, and until it has
+read the forecaster the version is pending and cannot be placed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from uuid import UUID
+
+from django.db import transaction
+
+from registry import (
+    bundle,
+    conf,
+    deliveries,
+    enrolment,
+    errors,
+    examination,
+    formats,
+    identifiers,
+    lifecycle,
+    rows,
+    seals,
+)
+from registry.bundle import Bundle
+from registry.deliveries import Delivery, Particulars
+from registry.formats import Format
+from registry.lifecycle import MetadataInvalid, Registration, Stored, VersionIdTaken
+from registry.models import Fleet, ModelVersion
+
+_MODELS = "SELECT entity_key, id FROM registry_registeredmodel WHERE fleet_id = %s AND entity_key = ANY(%s)"
+_TAKEN = "SELECT id FROM registry_modelversion WHERE id = ANY(%s::uuid[])"
+REGISTRATION, IMPORT = "registration", "import"
+"""Causes in the ledger."""
+
+
+class EntityUnknown(errors.NotFound):
+    """The fleet has no registered model for the entity, and none was to be made."""
+
+    code = "model_unknown"
+    next_step = 'Send "create": true (on the command line --create) to enrol it.'
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parcel:
+    """A delivery that was looked at and whose bytes are stored."""
+
+    entity: str
+    version_id: UUID
+    particulars: Particulars
+    trainer: str
+    stored: Stored
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Checked:
+    """A delivery that was looked at, before its bytes are stored."""
+
+    entity: str
+    version_id: UUID
+    particulars: Particulars
+    format: Format
+    content: bytes
+
+
+def receive(
+    fleet: Fleet,
+    delivered: Sequence[Delivery],
+    *,
+    actor: str,
+    at: datetime,
+    create: bool = False,
+    reason: str = "",
+    cause: str = REGISTRATION,
+) -> list[ModelVersion | errors.PerennialError]:
+    """Store and register what is delivered; the version, or why not, of each in their order.
+
+    With `create` entities that the fleet does not know are enrolled. Raises StoreUnavailable.
+    """
+    parcels = store(fleet, delivered)
+    return register(fleet, parcels, actor=actor, at=at, create=create, reason=reason, cause=cause)
+
+
+def store(fleet: Fleet, delivered: Sequence[Delivery]) -> list[Parcel | errors.PerennialError]:
+    """Look at what is delivered and store the bytes of what is sound, in one call. Call it outside a transaction.
+
+    Raises StoreUnavailable.
+    """
+    limits = _limits()
+    looked = [_look(fleet, each, limits) for each in delivered]
+    sound = [each for each in looked if isinstance(each, _Checked)]
+    places = iter(lifecycle.store_artifacts([each.content for each in sound], format=""))
+    return [_parcel(each, next(places)) if isinstance(each, _Checked) else each for each in looked]
+
+
+def register(
+    fleet: Fleet,
+    parcels: Sequence[Parcel | errors.PerennialError],
+    *,
+    actor: str,
+    at: datetime,
+    create: bool = False,
+    reason: str = "",
+    cause: str = REGISTRATION,
+) -> list[ModelVersion | errors.PerennialError]:
+    """Register stored parcels as pending versions, all in one transaction; what is refused leaves the others be."""
+    try:
+        return _register(fleet, parcels, actor=actor, at=at, create=create, reason=reason, cause=cause)
+    except VersionIdTaken:
+        # Between the look and the insert somebody took one of the ids; by now the look sees it.
+        return _register(fleet, parcels, actor=actor, at=at, create=create, reason=reason, cause=cause)
+
+
+def unseal(text: str, content: bytes, *, entity: str, signed_by: str = "", said: Mapping[str, object]) -> Delivery:
+    """Return the delivery of a bundle that another installation sealed; it keeps its id. Raises SignatureUnknown."""
+    seal = seals.parse(text)
+    seals.verify(seal, content, signed_by=signed_by)
+    return Delivery(
+        entity=entity, bundle=content, said={**said, "version_id": str(seal.version_id), "format": seal.format}
+    )
+
+
+def only(results: Iterable[ModelVersion | errors.PerennialError]) -> ModelVersion:
+    """Return the version of a call with one delivery; raises why there is none."""
+    [result] = results
+    if isinstance(result, errors.PerennialError):
+        raise result
+    return result
+
+
+@transaction.atomic
+def _register(
+    fleet: Fleet,
+    parcels: Sequence[Parcel | errors.PerennialError],
+    *,
+    actor: str,
+    at: datetime,
+    create: bool,
+    reason: str,
+    cause: str,
+) -> list[ModelVersion | errors.PerennialError]:
+    decided = _without_taken(parcels)
+    owners = _owners(fleet, decided, create=create, actor=actor, cause=cause, at=at)
+    wanted = [_registration(each, owners) if isinstance(each, Parcel) else each for each in decided]
+    sound = [each for each in wanted if isinstance(each, Registration)]
+    made = iter(lifecycle.register(sound, actor=actor, cause=cause, reason=reason, at=at))
+    return [next(made) if isinstance(each, Registration) else each for each in wanted]
+
+
+def _look(fleet: Fleet, delivery: Delivery, limits: bundle.Limits) -> _Checked | errors.PerennialError:
+    try:
+        return _open(fleet, delivery, limits) if delivery.bundle else _pack(fleet, delivery, limits)
+    except errors.PerennialError as error:
+        return error
+
+
+def _open(fleet: Fleet, delivery: Delivery, limits: bundle.Limits) -> _Checked:
+    """Look into a packed bundle; what the caller does not say, its own metadata does."""
+    if delivery.forecaster or any(name in delivery.said for name in deliveries.CONTENT):
+        raise MetadataInvalid("A bundle holds its forecaster, importance and tables itself: send it alone.")
+    found = bundle.audit(delivery.bundle, limits=limits)
+    format = formats.find(found.format)
+    if delivery.said.get("format", format.name) != format.name:
+        raise MetadataInvalid(f"The bundle is of format {format.name}, not {delivery.said['format']}.", field="format")
+    _examine(found, format, limits)
+    particulars = deliveries.read({**deliveries.from_metadata(found.metadata), **delivery.said})
+    return _checked(fleet, delivery, particulars, format, delivery.bundle, particulars.version_id)
+
+
+def _pack(fleet: Fleet, delivery: Delivery, limits: bundle.Limits) -> _Checked:
+    """Pack the parts of a version as the retraining does."""
+    if not delivery.forecaster:
+        raise MetadataInvalid("There is neither a bundle nor a forecaster.", field="forecaster")
+    particulars = deliveries.read(delivery.said)
+    format = formats.find(particulars.format)
+    version_id = particulars.version_id or identifiers.uuid7()
+    named = replace(particulars, trainer=particulars.trainer or format.trainer)
+    made = Bundle(
+        format=format.name,
+        forecaster=delivery.forecaster,
+        metadata=deliveries.metadata(named, version_id=version_id, fleet=fleet.name, entity=delivery.entity),
+        feature_importance=dict(particulars.feature_importance),
+        validation=particulars.validation,
+        test=particulars.test,
+        context=particulars.context,
+    )
+    _examine(made, format, limits)
+    return _checked(fleet, delivery, named, format, bundle.pack(made), version_id)
+
+
+def _checked(
+    fleet: Fleet, delivery: Delivery, particulars: Particulars, format: Format, content: bytes, version_id: UUID | None
+) -> _Checked:
+    if particulars.trainer not in ("", format.trainer):
+        raise MetadataInvalid(
+            f"{format.name} is read by the trainer {format.trainer}, not {particulars.trainer}.", field="trainer"
+        )
+    if fleet.kind not in format.kinds:
+        raise MetadataInvalid(
+            f"{fleet.name} is a {fleet.kind} fleet; {format.name} serves {' and '.join(sorted(format.kinds))}.",
+            field="format",
+        )
+    enrolment.check(delivery.entity)
+    return _Checked(
+        entity=delivery.entity,
+        version_id=version_id or identifiers.uuid7(),
+        particulars=particulars,
+        format=format,
+        content=content,
+    )
+
+
+def _examine(found: Bundle, format: Format, limits: bundle.Limits) -> None:
+    examination.examine(found.forecaster, format=format, max_unpacked_bytes=limits.max_unpacked_bytes)
+    weights = found.feature_importance.values()
+    if not all(type(weight) in (int, float) and math.isfinite(weight) for weight in weights):
+        raise MetadataInvalid("An importance is not a finite number.", field="feature_importance")
+
+
+def _limits() -> bundle.Limits:
+    limits = conf.current()
+    return bundle.Limits(
+        max_bytes=limits.max_artifact_bytes,
+        max_unpacked_bytes=min(limits.max_unpacked_bytes, limits.upload_unpacked_bytes),
+        max_ratio=limits.max_unpacked_ratio,
+    )
+
+
+def _parcel(each: _Checked, place: Stored) -> Parcel:
+    return Parcel(
+        entity=each.entity,
+        version_id=each.version_id,
+        particulars=each.particulars,
+        trainer=each.format.trainer,
+        stored=replace(place, format=each.format.name),
+    )
+
+
+def _owners(
+    fleet: Fleet,
+    parcels: Sequence[Parcel | errors.PerennialError],
+    *,
+    create: bool,
+    actor: str,
+    cause: str,
+    at: datetime,
+) -> dict[str, int]:
+    asked = {each.entity for each in parcels if isinstance(each, Parcel)}
+    known: dict[str, int] = dict(rows.found(_MODELS, [fleet.pk, sorted(asked)]))
+    if create and (missing := sorted(asked - known.keys())):
+        enrolment.enroll(fleet=fleet, entity_keys=missing, actor=actor, at=at, cause=cause)
+        known = dict(rows.found(_MODELS, [fleet.pk, sorted(asked)]))
+    return known
+
+
+def _without_taken(parcels: Sequence[Parcel | errors.PerennialError]) -> list[Parcel | errors.PerennialError]:
+    ids = [each.version_id for each in parcels if isinstance(each, Parcel)]
+    taken: set[UUID] = {version_id for (version_id,) in rows.found(_TAKEN, [ids])}
+    decided: list[Parcel | errors.PerennialError] = []
+    for each in parcels:
+        if isinstance(each, Parcel) and each.version_id in taken:
+            decided.append(VersionIdTaken(f"Version {each.version_id} is registered already.", field="version_id"))
+            continue
+        decided.append(each)
+        if isinstance(each, Parcel):
+            taken.add(each.version_id)
+    return decided
+
+
+def _registration(parcel: Parcel, owners: Mapping[str, int]) -> Registration | errors.PerennialError:
+    said, owner = parcel.particulars, owners.get(parcel.entity)
+    if owner is None:
+        return EntityUnknown(f"The fleet has no model for entity {parcel.entity!r}.", field="entity")
+    return Registration(
+        version_id=parcel.version_id,
+        registered_model_id=owner,
+        stored=parcel.stored,
+        trainer=parcel.trainer,
+        params=said.params,
+        scorecard=said.scorecard,
+        data_start=said.data_start,
+        train_end=said.train_end,
+        fit_end=said.fit_end,
+        rows=said.rows,
+        features=said.features,
+        seed=said.seed,
+        library_versions=said.library_versions,
+        refitted=said.refitted,
+        extra=said.extra,
+        note=said.note,
+        tags=sorted(set(said.tags)),
+        pending=True,
+    )

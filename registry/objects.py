@@ -1,0 +1,92 @@
+"""Owns which stored objects no version needs any more, and removes them. Refuses young ones: their row may still come.
+
+Rows and ages are read under the lock that keeps registrations out, so that a registration of the same bytes at the same
+time never ends with a row without its file.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import OperationalError, connection, transaction
+from psycopg.errors import LockNotAvailable
+
+from registry import artifacts, conf, store
+from registry.store import Entry
+
+logger = logging.getLogger(__name__)
+
+# Registrations of bytes that were there before wait meanwhile: seconds would make them fail.
+REMOVED_AT_ONCE = 100
+
+_UNNEEDED = """
+SELECT wanted.digest FROM unnest(%s::text[]) AS wanted(digest)
+WHERE NOT EXISTS (
+    SELECT 1 FROM registry_modelversion AS v
+    WHERE v.artifact_digest = wanted.digest AND v.artifact_container = '' AND v.state <> 'deleted'
+) AND NOT EXISTS (
+    SELECT 1 FROM registry_modelversion AS v
+    WHERE v.artifact_container = wanted.digest AND v.artifact_container <> '' AND v.state <> 'deleted'
+)
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Removed:
+    """Objects that went, and their bytes."""
+
+    objects: int = 0
+    size: int = 0
+
+    def __add__(self, other: Removed) -> Removed:
+        return Removed(objects=self.objects + other.objects, size=self.size + other.size)
+
+
+def remove(digests: Iterable[str], *, at: datetime) -> Removed:
+    """Remove those of these objects that no version needs and that are old enough; call it outside a transaction.
+
+    What is left because others were at work, or because it is young, is found by the sweep of orphans. Raises
+    StoreUnavailable.
+    """
+    removed = Removed()
+    for some in _batches(sorted(set(digests))):
+        try:
+            removed += _remove(some, at=at)
+        except OperationalError as error:
+            if not isinstance(error.__cause__, LockNotAvailable):
+                raise
+            logger.warning("%s objects stay for the sweep of orphans: registrations are under way", len(some))
+    return removed
+
+
+def old_before(at: datetime) -> datetime:
+    """Return the instant since which no object may have been put that is taken as nobody's."""
+    return at - timedelta(hours=conf.current().orphan_grace_hours)
+
+
+def _remove(digests: Sequence[str], *, at: datetime) -> Removed:
+    opened = store.open_store(conf.current().artifact_url)
+    with transaction.atomic(durable=True):
+        artifacts.exclude_registrations()
+        entries = [entry for digest in _unneeded(digests) if (entry := opened.find(artifacts.key_of(digest)))]
+        going = [entry for entry in entries if _is_old(entry, at)]
+        opened.delete([entry.key for entry in going])
+    return Removed(objects=len(going), size=sum(entry.size for entry in going))
+
+
+def _is_old(entry: Entry, at: datetime) -> bool:
+    return entry.modified < old_before(at)
+
+
+def _unneeded(digests: Sequence[str]) -> list[str]:
+    with connection.cursor() as cursor:
+        cursor.execute(_UNNEEDED, [list(digests)])
+        return [row[0] for row in cursor.fetchall()]
+
+
+def _batches(digests: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(digests), REMOVED_AT_ONCE):
+        yield digests[start : start + REMOVED_AT_ONCE]

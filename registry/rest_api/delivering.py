@@ -1,0 +1,228 @@
+"""Versions from elsewhere over HTTP: one by bundle or parts, one that another installation sealed, many by lines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, cast
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import exceptions, serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from registry import conf, enrolment, errors, intake, timestamps
+from registry.deliveries import Delivery
+from registry.models import Fleet, ModelVersion
+from registry.rest_api import shapes, texts, versions
+from registry.rest_base import idempotency, parsing, scope, uploads, views
+from registry.rest_base.uploads import Lines
+
+REFUSED = "the bundle, its format or its seal is refused"
+FILES = frozenset({"bundle", "forecaster"})
+SEALED = frozenset({"bundle"})
+BINARY = {"type": "string", "format": "binary"}
+_SAID = "what `docs/registering.md` names, such as format, params, metrics, features, fit_end, note, tags, version_id"
+
+
+def _request(files: dict[str, str], said: str) -> dict[str, Any]:
+    """Return how a body looks, in parts and (small, in base64) in JSON."""
+    parts = {name: {**BINARY, "description": told} for name, told in files.items()}
+    texts = {name: {"type": "string", "format": "byte", "description": told} for name, told in files.items()}
+    metadata = {"type": "object", "description": said}
+    return {
+        "multipart/form-data": {"type": "object", "properties": {**parts, "metadata": metadata}},
+        "application/json": {"type": "object", "properties": texts, "additionalProperties": True, "description": said},
+    }
+
+
+class DeliveryQuery(scope.TenantQuery):
+    """Where a version from elsewhere goes."""
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        """Add the switch whose name every serializer has for itself."""
+        told = "enrol the entity where the fleet does not know it"
+        return {**super().get_fields(), "create": serializers.BooleanField(default=False, help_text=told)}
+
+
+class DeliveredSerializer(serializers.Serializer[Any]):
+    """What became of one line: a version, or why there is none."""
+
+    line = serializers.IntegerField()
+    entity = serializers.CharField(required=False)
+    id = serializers.UUIDField(required=False)
+    number = serializers.IntegerField(required=False)
+    state = serializers.CharField(required=False)
+    code = serializers.CharField(required=False, help_text="why there is no version, for programs")
+    detail = serializers.CharField(required=False)
+    next_step = serializers.CharField(required=False)
+
+
+class ManyDeliveredSerializer(serializers.Serializer[Any]):
+    """What became of every line."""
+
+    registered = serializers.IntegerField()
+    refused = serializers.IntegerField()
+    results = DeliveredSerializer(many=True)
+
+
+class ModelVersions(uploads.UploadView, versions.VersionList):
+    """The versions of a model, and one more from elsewhere."""
+
+    required = {"GET": "viewer", "POST": "operator"}
+    parser_classes = [parsing.StrictJSONParser, uploads.PartsParser]
+
+    @extend_schema(
+        operation_id="model_version_register",
+        parameters=[DeliveryQuery, idempotency.HEADER],
+        request=_request({"bundle": "a packed bundle", "forecaster": "or the bytes of a forecaster"}, _SAID),
+        responses={201: shapes.VersionSerializer},
+    )
+    def post(self, request: Request, fleet: str, entity: str) -> Response:
+        """Register a version that was trained elsewhere, by your word: a bundle, or a forecaster and its metadata.
+
+        It is `pending` until a worker has read the forecaster, then `ready` or `quarantined`. Nothing is executed.
+        """
+        given = parsing.query(request, DeliveryQuery)
+        owner = _owner(request, fleet, entity, create=given["create"])
+        sent = uploads.parts(request, files=FILES)
+        delivery = Delivery(entity=entity, said=sent.said, **sent.files)
+        return _register_one(request, owner, delivery, create=given["create"], cause=intake.REGISTRATION)
+
+
+class Imports(uploads.UploadView):
+    """Takes what another installation sealed."""
+
+    required = {"POST": "operator"}
+    parser_classes = [parsing.StrictJSONParser, uploads.PartsParser]
+
+    @extend_schema(
+        operation_id="model_version_import",
+        parameters=[DeliveryQuery, idempotency.HEADER],
+        request=_request({"bundle": "the bundle, byte for byte"}, "seal (required), signed_by, note, tags"),
+        responses={201: shapes.VersionSerializer},
+    )
+    def post(self, request: Request, fleet: str, entity: str) -> Response:
+        """Import a bundle that another installation exported, where its key is set here; the version keeps its id.
+
+        `seal` is the header `Perennial-Seal` of the download, `signed_by` the name of the key here where it differs.
+        """
+        given = parsing.query(request, DeliveryQuery)
+        owner = _owner(request, fleet, entity, create=given["create"])
+        sent = uploads.parts(request, files=SEALED)
+        said = dict(sent.said)
+        seal, signed_by = _text(said, "seal"), _text(said, "signed_by")
+        if unknown := sorted(said.keys() - {"note", "tags"}):
+            raise exceptions.ValidationError(
+                {unknown[0]: ["The seal vouches for the bundle alone: say note and tags."]}
+            )
+        content = sent.files.get("bundle", b"")
+        delivery = intake.unseal(seal, content, entity=entity, signed_by=signed_by, said=said)
+        return _register_one(request, owner, delivery, create=given["create"], cause=intake.IMPORT)
+
+
+class FleetVersions(views.ApiView):
+    """Takes many versions at once."""
+
+    required = {"POST": "operator"}
+    parser_classes = [uploads.LinesParser]
+
+    @extend_schema(
+        operation_id="fleet_versions_register",
+        parameters=[DeliveryQuery, idempotency.HEADER],
+        request={
+            "application/x-ndjson": {"type": "string", "description": f"entity, bundle or forecaster, and {_SAID}"}
+        },
+        responses={200: ManyDeliveredSerializer},
+    )
+    def post(self, request: Request, fleet: str) -> Response:
+        """Register many versions trained elsewhere: a JSON object a line, files in base64; one result for each line.
+
+        What is refused leaves the others be. At most 5000 lines and 64 MiB at once.
+        """
+        given = parsing.query(request, DeliveryQuery)
+        owner = scope.fleet(request, fleet)
+        lines = cast(Lines, request.data)
+        if lines.count() > (most := conf.current().bulk_items) + 1:
+            raise parsing.BodyTooLarge(f"These are more than {most} lines. Send them in several calls.")
+        delivered = [_delivery(line) for line in lines]
+        parcels = iter(intake.store(owner, [each for each in delivered if isinstance(each, Delivery)]))
+        stored = [next(parcels) if isinstance(each, Delivery) else each for each in delivered]
+
+        def work() -> idempotency.Answer:
+            results = intake.register(
+                owner,
+                stored,
+                actor=views.actor(request),
+                at=timestamps.utc_now(),
+                create=given["create"],
+            )
+            return idempotency.Answer(status=200, data=_told(delivered, results))
+
+        return idempotency.once(request, work).response()
+
+
+def _owner(request: Request, fleet: str, entity: str, *, create: bool) -> Fleet:
+    """Return the fleet; where nothing is to be created, only if it knows the entity."""
+    if not create:
+        return scope.registered_model(request, fleet, entity).fleet
+    owner = scope.fleet(request, fleet)
+    enrolment.check(entity)
+    return owner
+
+
+def _register_one(request: Request, fleet: Fleet, delivery: Delivery, *, create: bool, cause: str) -> Response:
+    [parcel] = intake.store(fleet, [delivery])
+    if isinstance(parcel, errors.PerennialError):
+        raise parcel
+
+    def work() -> idempotency.Answer:
+        version = intake.only(
+            intake.register(
+                fleet, [parcel], actor=views.actor(request), at=timestamps.utc_now(), create=create, cause=cause
+            )
+        )
+        shown = json.loads(texts.version(version.pk))
+        return idempotency.Answer(status=201, data=shown, headers={"Location": shown["url"]})
+
+    return idempotency.once(request, work).response()
+
+
+def _text(said: dict[str, Any], name: str) -> str:
+    value = said.pop(name, "")
+    if not isinstance(value, str):
+        raise exceptions.ValidationError({name: ["This is no text."]})
+    return value
+
+
+def _delivery(line: bytes) -> Delivery | errors.PerennialError:
+    try:
+        said = parsing.read_json(line)
+        if not isinstance(said, dict) or not isinstance(entity := said.pop("entity", None), str):
+            return errors.Invalid('The line is no JSON object with an "entity".', field="entity")
+        files = {name: uploads.decoded(said.pop(name), name) for name in FILES if name in said}
+    except exceptions.ValidationError:
+        return errors.Invalid("A file of this line is not base64.")
+    except exceptions.ParseError as error:
+        return errors.Invalid(str(error.detail))
+    return Delivery(entity=entity, said=said, **files)
+
+
+def _told(
+    delivered: Sequence[Delivery | errors.PerennialError], results: Sequence[ModelVersion | errors.PerennialError]
+) -> dict[str, Any]:
+    told = [
+        {"line": line, **_result(each, result)}
+        for line, (each, result) in enumerate(zip(delivered, results, strict=True), start=1)
+    ]
+    registered = sum(isinstance(result, ModelVersion) for result in results)
+    return {"registered": registered, "refused": len(results) - registered, "results": told}
+
+
+def _result(
+    delivered: Delivery | errors.PerennialError, result: ModelVersion | errors.PerennialError
+) -> dict[str, Any]:
+    named = {"entity": delivered.entity[:128]} if isinstance(delivered, Delivery) else {}
+    if isinstance(result, ModelVersion):
+        return {**named, "id": str(result.pk), "number": result.number, "state": result.state}
+    return {**named, "code": result.code, "detail": result.sentence, "next_step": result.next_step}

@@ -1,0 +1,96 @@
+"""Owns plain statements for rows of many columns: objects of several tables in one reading, thousands in one writing.
+
+Django writes a placeholder for every value and reads a table at a time; both cost more than what the database does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, TypeVar
+
+from django.db import connection
+from django.db.models import JSONField, Model
+from django.db.models.expressions import DatabaseDefault
+
+Row = TypeVar("Row", bound=Model)
+
+
+@cache
+def columns(table: type[Model], alias: str) -> str:
+    """Return the columns of a table under its alias in a statement, in the order that `made` takes them."""
+    return ", ".join(f'{alias}."{field.column}"' for field in table._meta.concrete_fields)
+
+
+def width(table: type[Model]) -> int:
+    """Return how many columns the table has."""
+    return len(table._meta.concrete_fields)
+
+
+def made(table: type[Row], values: Sequence[Any]) -> Row:
+    """Return the object that the columns of one row stand for, as a queryset would have read it."""
+    fields = table._meta.concrete_fields
+    read = [
+        field.from_db_value(value, None, connection) if hasattr(field, "from_db_value") else value
+        for field, value in zip(fields, values, strict=True)
+    ]
+    return table.from_db(connection.alias, [field.attname for field in fields], read)
+
+
+def found(statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """Return the rows that a statement gives."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+    return rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beside:
+    """A statement that is carried out together with another, in one round trip, and its values."""
+
+    statement: str
+    values: Sequence[Any]
+
+
+def insert(objects: Sequence[Model], *, unless_taken: str = "", beside: Beside | None = None) -> list[Any]:
+    """Insert new rows in their order, in one statement, and return the keys of those that were, in ascending order.
+
+    What the database fills in itself (a number as key, defaults of the database) is left to it. With `unless_taken`, a
+    row whose value of that column is taken is left out. Raises ValidationError for JSON that its column refuses.
+    """
+    if not objects:
+        return []
+    table = type(objects[0])
+    fields = [field for field in table._meta.concrete_fields if not _is_filled_in(objects[0], field)]
+    names = ", ".join(f'"{field.column}"' for field in fields)
+    content = [{field.column: _plain(field, getattr(each, field.attname)) for field in fields} for each in objects]
+    # The order of the rows is the order in which the database counts their keys.
+    together = f"WITH beside AS ({beside.statement}) " if beside else ""
+    conflict = f"ON CONFLICT ({unless_taken}) DO NOTHING" if unless_taken else ""
+    statement = (
+        f"{together}INSERT INTO {table._meta.db_table} ({names}) SELECT {names} FROM ROWS FROM "
+        f"(json_populate_recordset(NULL::{table._meta.db_table}, %s)) WITH ORDINALITY AS given ORDER BY ordinality "
+        f"{conflict} RETURNING {table._meta.pk.column}"
+    )
+    text = json.dumps(content, default=str, ensure_ascii=False, allow_nan=False)
+    inserted = {key for (key,) in found(statement, [*(beside.values if beside else ()), text])}
+    if objects[0].pk is None:
+        for each, key in zip(objects, sorted(inserted), strict=True):
+            each.pk = key
+    for each in objects:
+        if each.pk in inserted:
+            # As after bulk_create: saving the object again changes its row.
+            each._state.adding, each._state.db = False, connection.alias
+    return sorted(inserted)
+
+
+def _is_filled_in(row: Model, field: Any) -> bool:
+    value = getattr(row, field.attname)
+    return isinstance(value, DatabaseDefault) or (field.primary_key and value is None)
+
+
+def _plain(field: Any, value: Any) -> Any:
+    return field.get_prep_value(value) if isinstance(field, JSONField) else value

@@ -1,0 +1,199 @@
+"""Owns bytes in a folder: temporary name, fsync, rename. Refuses links; a lost mount is not a lost file."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from registry.store.contract import KEY, PREFIX, Entry, StoreKeyInvalid, StoreMissing, StoreUnavailable
+
+# Windows can neither open a folder nor refuse a link while opening; the check before opening stays.
+_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+_TEMPORARY = re.compile(r"\.[0-9a-f]{64}(\.parquet)?\.[0-9a-f]{16}\.tmp")
+_TOP_FOLDERS = ("artifacts/", "snapshots/")
+
+
+_settled: set[Path] = set()
+"""Folders whose own names this process has made durable."""
+
+
+class DiskStore:
+    """A folder of this machine, or of a network file system that renames within a folder in one step."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.resolve()
+
+    def put(self, key: str, data: bytes) -> bool:
+        """See Store."""
+        path = self._locate(key)
+        with self._reported(key):
+            if _renewed(path, data):
+                return False
+            is_new = not path.exists()
+            if not path.parent.is_dir():
+                _settled.discard(path.parent)
+                path.parent.mkdir(parents=True, exist_ok=True)
+            _write_whole(path, data)
+            return is_new
+
+    def get(self, key: str, *, start: int = 0, length: int | None = None) -> bytes:
+        """See Store."""
+        path = self._locate(key)
+        with self._reported(key), os.fdopen(os.open(path, os.O_RDONLY | _NO_FOLLOW), "rb") as file:
+            file.seek(start)
+            return file.read(-1 if length is None else length)
+
+    def exists(self, key: str) -> bool:
+        """See Store."""
+        path = self._locate(key)
+        try:
+            with self._reported(key):
+                path.lstat()
+        except StoreMissing:
+            return False
+        return True
+
+    def find(self, key: str) -> Entry | None:
+        """See Store."""
+        path = self._locate(key)
+        try:
+            with self._reported(key):
+                found = path.lstat()
+        except StoreMissing:
+            return None
+        return _entry(key, found)
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """See Store."""
+        paths = [self._locate(key) for key in keys]
+        with self._reported(keys[0] if keys else ""):
+            for path in paths:
+                path.unlink(missing_ok=True)
+            for folder in {path.parent for path in paths}:
+                if folder.exists():
+                    _sync_folder(folder)
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        """See Store."""
+        for path in self._files(prefix):
+            key = path.relative_to(self._root).as_posix()
+            if KEY.fullmatch(key) and (found := _stat(path)) is not None:
+                yield _entry(key, found)
+
+    def sweep_temporary(self, older_than: datetime) -> int:
+        """See Store."""
+        swept = 0
+        for path in (path for folder in _TOP_FOLDERS for path in self._files(folder)):
+            if not _TEMPORARY.fullmatch(path.name):
+                continue
+            if (found := _stat(path)) is not None and found.st_mtime < older_than.timestamp():
+                with self._reported(path.name):
+                    path.unlink(missing_ok=True)
+                swept += 1
+        return swept
+
+    def _locate(self, key: str) -> Path:
+        if not KEY.fullmatch(key):
+            raise StoreKeyInvalid(f"{key!r} is not a key of the store.")
+        return self._walk(key)
+
+    def _walk(self, key: str) -> Path:
+        path = self._root
+        for part in key.rstrip("/").split("/"):
+            path = path / part
+            if path.is_symlink():
+                raise StoreKeyInvalid(f"{key!r} leads over a link, which the store does not follow.")
+        return path
+
+    def _files(self, prefix: str) -> Iterator[Path]:
+        if not PREFIX.fullmatch(prefix):
+            raise StoreKeyInvalid(f"{prefix!r} is not a folder of the store.")
+        with self._reported(prefix):
+            yield from _files(self._walk(prefix))
+
+    @contextlib.contextmanager
+    def _reported(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError as error:
+            # A mount that is gone leaves an empty folder, in which every file of every version seems to be missing.
+            if not (self._root / key.split("/")[0]).is_dir():
+                raise StoreUnavailable(f"The store has no folder for {key}: is {self._root} mounted?") from error
+            raise StoreMissing(f"Nothing is stored under {key}.") from error
+        except OSError as error:
+            raise StoreUnavailable(f"The store failed for {key}: {error.strerror or error}.") from error
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Yield the files below, in the order of their keys, one folder's names in memory at a time."""
+    try:
+        with os.scandir(folder) as found:
+            # A folder sorts as its key does, with the stroke behind its name.
+            names = sorted(
+                each.name + "/" * each.is_dir(follow_symlinks=False) for each in found if not each.is_symlink()
+            )
+    except FileNotFoundError:
+        return
+    for name in names:
+        if name.endswith("/"):
+            yield from _files(folder / name)
+        else:
+            yield folder / name
+
+
+def _entry(key: str, found: os.stat_result) -> Entry:
+    return Entry(key=key, size=found.st_size, modified=datetime.fromtimestamp(found.st_mtime, UTC))
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    # A listing meets files that somebody else removes meanwhile.
+    try:
+        return path.lstat()
+    except FileNotFoundError:
+        return None
+
+
+def _renewed(path: Path, data: bytes) -> bool:
+    """Make a file that holds these bytes young; False where there is none, or it is not ours to touch."""
+    try:
+        # Comparing, and not only looking for the file, lets storing again repair a damaged one.
+        if path.stat().st_size == len(data) and path.read_bytes() == data:
+            os.utime(path)
+            return True
+    except (FileNotFoundError, PermissionError):
+        return False
+    return False
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    # In the same folder, because a rename is one step only within one file system.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW, 0o640), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    # Without it the name, not the bytes, may be lost with the machine. The parents may be as new as the folder, but
+    # once this process has synced them, they know it.
+    if os.name == "nt":
+        return
+    for directory in (folder,) if folder in _settled else (folder, folder.parent, folder.parent.parent):
+        handle = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    _settled.add(folder)

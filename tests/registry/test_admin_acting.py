@@ -1,0 +1,135 @@
+"""Actions on many rows of the admin: a reason, a preview, the rights of the role, and a result for each row."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from registry.models import Event, ModelVersion, RegisteredModel
+from tests import admin_pages, factories
+from tests.factories import NOW
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("roles")]
+LATER = NOW + timedelta(days=1)
+
+
+@pytest.fixture
+def models() -> list[RegisteredModel]:
+    """Two models with two champions and a spare version each, and one with a single champion."""
+    fleet = factories.fleet(name="bakery")
+    made = [factories.registered_model(fleet=fleet, entity_key=f"e{n}") for n in range(3)]
+    for each in made[:2]:
+        factories.champion(registered_model=each, at=NOW)
+        factories.champion(registered_model=each, at=LATER)
+        factories.version(registered_model=each, at=LATER)
+    factories.champion(registered_model=made[2])
+    return made
+
+
+def many(kind: type[ModelVersion] | type[RegisteredModel], name: str) -> str:
+    return reverse(f"admin:registry_{kind._meta.model_name}_act_many", args=[name])
+
+
+def spare(model: RegisteredModel) -> ModelVersion:
+    return ModelVersion.objects.get(registered_model=model, number=3)
+
+
+def send(http: Client, address: str, *rows: ModelVersion | RegisteredModel, **fields: str) -> str:
+    given = {"ids": ",".join(str(each.pk) for each in rows), "reason": "Tidy up.", **fields}
+    return admin_pages.text(http.post(address, given, follow=True))
+
+
+def state(version: ModelVersion) -> str:
+    return ModelVersion.objects.get(pk=version.pk).state
+
+
+def test_many_versions_are_archived_and_each_that_stays_says_why(models: list[RegisteredModel]) -> None:
+    approver = admin_pages.client(role="approver")
+    champion = ModelVersion.objects.get(registered_model=models[0], number=2)
+    page = admin_pages.text(
+        approver.get(many(ModelVersion, "archive"), {"ids": f"{spare(models[0]).pk},{champion.pk}"})
+    )
+    assert "what a pointer leads to" in page
+    said = send(approver, many(ModelVersion, "archive"), spare(models[0]), spare(models[1]), champion)
+    assert "Archived: 2." in said
+    assert "bakery/e0 v2 is the champion of bakery/e0." in said
+    assert [state(spare(models[0])), state(spare(models[1])), state(champion)] == ["archived", "archived", "ready"]
+
+
+def test_many_are_quarantined_released_and_restored(models: list[RegisteredModel]) -> None:
+    approver = admin_pages.client(role="approver")
+    rows = [spare(models[0]), spare(models[1])]
+    for name, after in (
+        ("quarantine", "quarantined"),
+        ("release", "ready"),
+        ("archive", "archived"),
+        ("restore", "ready"),
+    ):
+        send(approver, many(ModelVersion, name), *rows)
+        assert {state(each) for each in rows} == {after}, name
+
+
+@pytest.mark.requirement("R13")
+def test_many_are_promoted(models: list[RegisteredModel]) -> None:
+    said = send(admin_pages.client(role="approver"), many(ModelVersion, "promote-many"), *map(spare, models[:2]))
+    assert "Promoted: 2." in said
+    assert list(RegisteredModel.objects.order_by("pk").values_list("champion__number", flat=True)) == [3, 3, 1]
+
+
+@pytest.mark.requirement("R14")
+def test_the_page_before_a_roll_back_of_many_says_where_each_goes(models: list[RegisteredModel]) -> None:
+    approver, address = admin_pages.client(role="approver"), many(RegisteredModel, "roll-back-many")
+    page = admin_pages.text(approver.get(address, {"ids": ",".join(str(each.pk) for each in models)}))
+    assert "bakery/e0 v2 v1" in page
+    assert "bakery/e2 has no earlier champion that is ready." in page
+    assert not Event.objects.filter(kind="registry.champion.rolled_back").exists()
+    said = send(approver, address, *models)
+    assert "Rolled back: 2." in said
+    assert "bakery/e2 has no earlier champion that is ready." in said
+
+
+def test_an_operator_tags_versions_and_models_and_nothing_else(models: list[RegisteredModel]) -> None:
+    operator = admin_pages.client(role="operator")
+    said = send(operator, many(ModelVersion, "tag"), *map(spare, models[:2]), add="pilot, north", remove="")
+    assert "Tagged: 2." in said
+    assert ModelVersion.objects.get(pk=spare(models[0]).pk).tags == ["north", "pilot"]
+    assert "Tagged: 3." in send(operator, many(RegisteredModel, "tag"), *models, add="season")
+    assert "0. 3 were so already." in send(operator, many(RegisteredModel, "tag"), *models, add="season")
+    assert "is not a tag" in send(operator, many(RegisteredModel, "tag"), *models, add="-x")
+    assert "No tag was given" in send(operator, many(RegisteredModel, "tag"), *models)
+    for kind, names in (
+        (ModelVersion, ["archive", "quarantine", "release", "promote-many", "restore"]),
+        (RegisteredModel, ["roll-back-many"]),
+    ):
+        for name in names:
+            rows = models if kind is RegisteredModel else [spare(models[0])]
+            given = {"ids": ",".join(str(each.pk) for each in rows), "reason": "because"}
+            assert operator.post(many(kind, name), given).status_code == 403, name
+
+
+def test_a_viewer_tags_nothing_and_the_foreign_does_not_exist(models: list[RegisteredModel]) -> None:
+    given = {"ids": str(spare(models[0]).pk), "reason": "because", "add": "x"}
+    assert admin_pages.client(role="viewer").post(many(ModelVersion, "tag"), given).status_code == 403
+    stranger = admin_pages.client(role="approver", tenants=("globex",))
+    assert stranger.post(many(ModelVersion, "archive"), given).status_code == 404
+    assert state(spare(models[0])) == "ready"
+
+
+def test_a_single_version_is_refused_on_its_page(models: list[RegisteredModel]) -> None:
+    approver = admin_pages.client(role="approver")
+    champion = ModelVersion.objects.get(registered_model=models[0], number=2)
+    answer = approver.post(admin_pages.action(champion, "archive"), {"reason": "because"})
+    assert (answer.status_code, "Nothing was changed" in admin_pages.text(answer)) == (409, True)
+
+
+@pytest.mark.requirement("R24")
+def test_the_page_of_a_version_leads_to_its_bundle(models: list[RegisteredModel]) -> None:
+    viewer, version = admin_pages.client(role="viewer"), spare(models[0])
+    page = viewer.get(admin_pages.page(version)).content.decode()
+    assert f'href="/api/v1/versions/{version.pk}/bundle"' in page
+    assert viewer.get(f"/api/v1/versions/{version.pk}/bundle").status_code == 200
+    ModelVersion.objects.filter(pk=version.pk).update(state="deleted")
+    assert "Download bundle" not in viewer.get(admin_pages.page(version)).content.decode()

@@ -1,0 +1,359 @@
+"""Many versions or models at once: each gets its result, a preview changes nothing, and the foreign looks unknown."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytest_django import Settings
+
+from registry import artifacts, bulk, identifiers, lifecycle, tagging, targets
+from registry.models import Event, Fleet, ModelVersion, RegisteredModel
+from registry.tagging import Order
+from registry.targets import Wanted
+from tests import factories
+from tests.factories import NOW
+from tests.rest_client import caller, problem
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("roles")]
+LATER = NOW + timedelta(days=1)
+
+
+@pytest.fixture
+def fleet() -> Fleet:
+    return factories.fleet(name="bakery")
+
+
+@pytest.fixture
+def models(fleet: Fleet) -> list[RegisteredModel]:
+    """Three models with an earlier and a present champion, and a version that nothing leads to."""
+    made = [factories.registered_model(fleet=fleet, entity_key=f"e{n}", tags=[f"t{n}"]) for n in range(3)]
+    for each in made:
+        factories.champion(registered_model=each, at=NOW)
+        factories.champion(registered_model=each, at=LATER)
+        factories.version(registered_model=each, at=LATER)
+    return made
+
+
+def version(model: RegisteredModel, number: int) -> ModelVersion:
+    return ModelVersion.objects.get(registered_model=model, number=number)
+
+
+def act(action: str, *versions: ModelVersion, **values: Any) -> bulk.Done:
+    ids = [each.pk for each in versions]
+    return bulk.carry_out(action, ids, **{"actor": "ada", "reason": "Tidy.", "at": LATER, **values})
+
+
+def codes(done: bulk.Done) -> dict[Any, str]:
+    return {key: error.code for key, error in done.refused.items()}
+
+
+@pytest.mark.requirement("R13", "R26")
+def test_many_are_promoted_in_a_few_statements(
+    models: list[RegisteredModel], django_assert_max_num_queries: Any
+) -> None:
+    with django_assert_max_num_queries(14):
+        done = act("promote", *[version(each, 3) for each in models])
+    assert len(done.changed) == 3
+    for each in models:
+        each.refresh_from_db()
+        assert each.champion == version(each, 3)
+        event = Event.objects.filter(registered_model=each).latest("count")
+        assert (event.kind, event.cause, event.reason) == ("registry.champion.promoted", "manual", "Tidy.")
+        assert event.from_version == version(each, 2)
+
+
+@pytest.mark.requirement("R13")
+def test_what_cannot_be_promoted_is_left_with_its_reason(models: list[RegisteredModel], artifact_folder: Path) -> None:
+    first, second, third = models
+    damaged = version(third, 3)
+    for path in artifact_folder.rglob(damaged.artifact_digest):
+        path.write_bytes(b"x" * damaged.artifact_size)
+    lifecycle.archive([version(second, 3).pk], actor="ada", reason="Old.", at=LATER)
+    done = act("promote", version(first, 3), version(first, 1), version(first, 2), version(second, 3), damaged)
+    assert done.changed == {version(first, 3).pk}
+    assert codes(done) == {
+        version(first, 1).pk: "conflict",
+        version(first, 2).pk: "already_champion",
+        version(second, 3).pk: "version_not_ready",
+        damaged.pk: "artifact_corrupted",
+    }
+    assert done.refused[version(second, 3).pk].next_step == "Ready are the versions 1."
+
+
+def test_an_overtaken_promotion_is_refused(models: list[RegisteredModel], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the look at the champion and the move somebody else promotes."""
+    load = artifacts.load
+    moved: list[ModelVersion] = []
+
+    def slow(found: ModelVersion) -> bytes:
+        if not moved:
+            moved.append(found)
+            lifecycle.promote_by_hand(
+                registered_model=models[0], version=version(models[0], 1), actor="eve", reason="First.", at=LATER
+            )
+        return load(found)
+
+    monkeypatch.setattr(artifacts, "load", slow)
+    done = act("promote", version(models[0], 3), version(models[1], 3))
+    assert done.changed == {version(models[1], 3).pk}
+    assert codes(done) == {version(models[0], 3).pk: "champion_moved"}
+    models[0].refresh_from_db()
+    assert models[0].champion == version(models[0], 1)
+
+
+ACTIONS = [
+    ("promote", "ready", "version_not_ready"),
+    ("archive", "ready", "version_state_forbids"),
+    ("restore", "archived", "version_state_forbids"),
+    ("quarantine", "ready", "version_state_forbids"),
+    ("release", "quarantined", "version_state_forbids"),
+    ("forget", "archived", "version_state_forbids"),
+]
+
+
+@pytest.mark.parametrize(("action", "state", "code"), ACTIONS)
+def test_a_rehearsal_says_what_the_deed_does_and_changes_nothing(
+    models: list[RegisteredModel], action: str, state: str, code: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    wanted, other = version(models[0], 3), version(models[1], 3)
+    ModelVersion.objects.filter(pk=wanted.pk).update(state=state)
+    ModelVersion.objects.filter(pk=other.pk).update(state="deleted")
+    before = (list(ModelVersion.objects.values_list("pk", "state")), Event.objects.count())
+    with caplog.at_level(logging.WARNING):
+        rehearsed = act(action, wanted, other, rehearsed=True)
+    assert caplog.records == []
+    assert (list(ModelVersion.objects.values_list("pk", "state")), Event.objects.count()) == before
+    done = act(action, wanted, other)
+    assert rehearsed.changed == done.changed == {wanted.pk}
+    assert codes(rehearsed) == codes(done) == {other.pk: code}
+
+
+def test_a_deed_needs_a_reason(models: list[RegisteredModel]) -> None:
+    for action, _, _ in ACTIONS:
+        with pytest.raises(lifecycle.ReasonMissing):
+            act(action, version(models[0], 3), reason=" ")
+
+
+def test_one_call_takes_so_many(models: list[RegisteredModel], settings: Settings) -> None:
+    settings.PERENNIAL_REGISTRY = {**settings.PERENNIAL_REGISTRY, "bulk_items": 1}
+    with pytest.raises(bulk.TooMany):
+        act("archive", version(models[0], 3), version(models[1], 3))
+    assert act("archive", version(models[0], 3), version(models[0], 3)).changed
+    with pytest.raises(bulk.TooMany):
+        bulk.roll_back(models, actor="ada", reason="Bad.", at=LATER)
+
+
+# -- tags
+
+
+def test_tags_are_added_and_removed_with_an_event_for_each_that_changed(models: list[RegisteredModel]) -> None:
+    first, second = version(models[0], 3), version(models[1], 3)
+    ModelVersion.objects.filter(pk=second.pk).update(tags=["season", "pilot"])
+    order = Order(add=("pilot", "season"), remove=("old",))
+    done = act("tag", first, second, tags=order)
+    assert set(done.changed) == {first.pk}
+    assert set(done.unchanged) == {second.pk}
+    assert (version(models[0], 3).tags, version(models[1], 3).tags) == (["pilot", "season"], ["season", "pilot"])
+    [event] = Event.objects.filter(kind="registry.version.tagged")
+    assert (event.to_version, event.reason) == (first, "Added pilot, season. Removed old. Tidy.")
+    assert act("tag", first, tags=Order(remove=("pilot",))).changed == {first.pk}
+    assert version(models[0], 3).tags == ["season"]
+
+
+def test_a_rehearsed_tag_leaves_nothing(models: list[RegisteredModel]) -> None:
+    count = Event.objects.count()
+    done = act("tag", version(models[0], 3), tags=Order(add=("x",)), rehearsed=True)
+    assert len(done.changed) == 1
+    assert (version(models[0], 3).tags, Event.objects.count()) == ([], count)
+
+
+def test_a_row_has_only_so_many_tags(models: list[RegisteredModel]) -> None:
+    wanted = version(models[0], 3)
+    assert act("tag", wanted, tags=Order(add=tuple(f"t{n}" for n in range(20)))).changed
+    assert codes(act("tag", wanted, tags=Order(add=("one-more",)))) == {wanted.pk: "too_many_tags"}
+    assert act("tag", wanted, tags=Order(add=("one-more",), remove=("t0",))).changed
+
+
+@pytest.mark.parametrize("tag", ["", "a,b", "a b", "-x", "x" * 65, "ä", "a\0", "a\n"])
+def test_what_cannot_be_a_tag_is_refused(tag: str) -> None:
+    with pytest.raises(tagging.TagInvalid):
+        Order(add=(tag,))
+    with pytest.raises(tagging.NoTag):
+        Order()
+
+
+def test_models_are_tagged_too(models: list[RegisteredModel]) -> None:
+    keys = [each.pk for each in models]
+    done = tagging.tag_models(keys, Order(add=("t0",), remove=("t1",)), actor="ada", at=LATER, reason="Season.")
+    assert set(done.changed) == set(keys[1:])
+    assert set(done.unchanged) == {keys[0]}
+    tags = list(RegisteredModel.objects.order_by("pk").values_list("tags", flat=True))
+    assert tags == [["t0"], ["t0"], ["t0", "t2"]]
+    assert Event.objects.filter(kind="registry.model.tagged").count() == 2
+
+
+# -- which models are meant
+
+
+@pytest.mark.requirement("R14")
+def test_models_are_meant_by_what_is_said_of_them(fleet: Fleet, models: list[RegisteredModel]) -> None:
+    late = LATER + timedelta(days=1)
+    factories.champion(registered_model=models[2], at=late)
+    lifecycle.promote_by_hand(
+        registered_model=models[1], version=version(models[1], 3), actor="ada", reason="By hand.", at=LATER
+    )
+
+    def meant(**values: Any) -> list[str]:
+        return [each.entity_key for each in targets.models(fleet, Wanted(**values))]
+
+    assert meant(all=True) == ["e0", "e1", "e2"]
+    assert meant(entities=("e2", "e0", "none")) == ["e0", "e2"]
+    assert meant(prefix="e1") == ["e1"]
+    assert meant(tags=("t0",)) == ["e0"]
+    assert meant(promoted_since=late) == ["e2"]
+    assert meant(cause="manual") == ["e1"]
+    assert meant(cause="gate", promoted_since=LATER) == ["e0", "e2"]
+    with pytest.raises(targets.NothingWanted):
+        targets.models(fleet, Wanted())
+    assert list(targets.models(factories.fleet(), Wanted(all=True))) == []
+
+
+def test_models_are_walked_some_at_a_time(
+    fleet: Fleet, models: list[RegisteredModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(targets, "MODELS_AT_ONCE", 2)
+    batches = list(targets.walk(targets.models(fleet, Wanted(all=True))))
+    assert [[each.entity_key for each in batch] for batch in batches] == [["e0", "e1"], ["e2"]]
+
+
+# -- rolling many back
+
+
+@pytest.mark.requirement("R14")
+def test_many_are_rolled_back_and_the_preview_says_so_before(models: list[RegisteredModel]) -> None:
+    young = factories.registered_model(fleet=models[0].fleet, entity_key="young")
+    factories.champion(registered_model=young)
+    spare = factories.version(registered_model=young)
+    asked = [*models, young]
+    planned = bulk.roll_back(asked, actor="ada", reason="", at=LATER, rehearsed=True)
+    assert [each.to.number if each.to else None for each in planned] == [1, 1, 1, None]
+    assert planned[3].refusal is not None
+    assert planned[3].refusal.next_step == f"Ready are the versions {spare.number}."
+    assert not Event.objects.filter(kind="registry.champion.rolled_back").exists()
+    done = bulk.roll_back(asked, actor="ada", reason="Doubled.", at=LATER)
+    assert [each.to for each in done] == [each.to for each in planned]
+    for each in models:
+        each.refresh_from_db()
+        assert each.champion == version(each, 1)
+
+
+# -- over HTTP
+
+
+def post(who: Any, **body: Any) -> Any:
+    return who.post("versions/bulk", {"reason": "Tidy.", **body})
+
+
+def test_many_are_archived_over_http_each_with_its_result(models: list[RegisteredModel]) -> None:
+    approver = caller(role="approver")
+    nowhere = str(identifiers.uuid7())
+    foreign = factories.version(registered_model=factories.registered_model(fleet=factories.fleet(tenant="globex")))
+    spare, champion = version(models[0], 3), version(models[0], 2)
+    ids = [str(spare.pk), str(champion.pk), nowhere, str(foreign.pk)]
+    planned = post(approver, action="archive", versions=ids, dry_run=True).json()
+    assert spare.state == version(models[0], 3).state == "ready"
+    body = post(approver, action="archive", versions=ids).json()
+    assert (body["changed"], body["unchanged"], body["refused"], body["dry_run"]) == (1, 0, 3, False)
+    assert [each.get("code", each["outcome"]) for each in body["results"]] == [
+        "changed", "version_in_use", "version_unknown", "version_unknown",
+    ]  # fmt: skip
+    assert body["results"][2]["detail"].replace(nowhere, "") == body["results"][3]["detail"].replace(
+        str(foreign.pk), ""
+    )
+    assert planned["results"] == body["results"]
+    foreign.refresh_from_db()
+    assert foreign.state == "ready"
+
+
+def test_versions_are_meant_by_a_filter_too(models: list[RegisteredModel]) -> None:
+    act("tag", version(models[0], 3), version(models[1], 3), tags=Order(add=("spare",)))
+    approver = caller(role="approver")
+    body = post(approver, action="archive", filter={"fleet": "bakery", "tag": ["spare"], "entity": "e1"}).json()
+    assert [each["id"] for each in body["results"]] == [str(version(models[1], 3).pk)]
+    problem(post(approver, action="archive", filter={"fleet": "absent"}), status=404, code="fleet_unknown")
+    stranger = caller(role="approver", tenants=("globex",))
+    problem(post(stranger, action="archive", filter={"fleet": "bakery"}), status=404, code="fleet_unknown")
+
+
+def test_an_operator_tags_and_does_nothing_else(models: list[RegisteredModel]) -> None:
+    operator = caller(role="operator")
+    wanted = [str(version(models[0], 3).pk)]
+    body = operator.post("versions/bulk", {"action": "tag", "versions": wanted, "tags": {"add": ["x"]}}).json()
+    assert body["changed"] == 1
+    for action, _, _ in ACTIONS:
+        problem(post(operator, action=action, versions=wanted), status=403, code="permission_denied")
+
+
+BAD = [
+    ({"action": "archive"}, "versions"),
+    ({"action": "archive", "versions": []}, "versions"),
+    ({"action": "archive", "versions": ["7"]}, "versions"),
+    ({"action": "dance", "versions": [str(identifiers.uuid7())]}, "action"),
+    ({"action": "tag", "versions": [str(identifiers.uuid7())]}, "tags"),
+    ({"action": "archive", "versions": [str(identifiers.uuid7())], "tags": {"add": ["x"]}}, "tags"),
+    ({"action": "archive", "versions": [str(identifiers.uuid7())], "filter": {"fleet": "x"}}, "versions"),
+    (
+        {"action": "archive", "filter": {"registered_model__fleet__tenant": "x"}},
+        "filter/registered_model__fleet__tenant",
+    ),
+    ({"action": "archive", "filter": {"fleet": "x", "colour": "red"}}, "filter/colour"),
+]
+
+
+@pytest.mark.parametrize(("body", "field"), BAD)
+def test_a_bulk_call_that_cannot_be_meant_is_refused(models: list[RegisteredModel], body: Any, field: str) -> None:
+    found = problem(post(caller(role="approver"), **body), status=400, code="invalid")
+    assert any(each["pointer"].startswith(f"#/{field}") for each in found["errors"]), found
+
+
+def test_a_bad_tag_and_no_tag_are_refused(models: list[RegisteredModel]) -> None:
+    operator, wanted = caller(role="operator"), [str(version(models[0], 3).pk)]
+    problem(post(operator, action="tag", versions=wanted, tags={"add": ["a,b"]}), status=400, code="tag_invalid")
+    problem(post(operator, action="tag", versions=wanted, tags={}), status=400, code="tag_missing")
+
+
+@pytest.mark.requirement("R14")
+def test_a_fleet_is_rolled_back_over_http_after_a_preview(models: list[RegisteredModel]) -> None:
+    approver = caller(role="approver")
+    asked = {"filter": {"entities": ["e0", "e2"]}, "reason": "Doubled over night."}
+    planned = approver.post("fleets/bakery/rollback", {**asked, "dry_run": True}).json()
+    assert not Event.objects.filter(kind="registry.champion.rolled_back").exists()
+    body = approver.post("fleets/bakery/rollback", asked).json()
+    assert (body["rolled_back"], body["refused"]) == (2, 0)
+    assert planned["results"] == body["results"]
+    assert body["results"][0]["before"]["number"] == 2
+    assert (body["results"][0]["to"]["number"], body["results"][0]["entity"]) == (1, "e0")
+    again = approver.post("fleets/bakery/rollback", asked).json()
+    assert [each["code"] for each in again["results"]] == ["nothing_to_roll_back_to"] * 2
+    assert again["results"][0]["next_step"] == "Ready are the versions 3, 2."
+
+
+def test_a_roll_back_of_nothing_in_particular_is_refused(models: list[RegisteredModel]) -> None:
+    approver = caller(role="approver")
+    found = approver.post("fleets/bakery/rollback", {"filter": {}, "reason": "x"})
+    assert "all" in problem(found, status=400, code="filter_missing")["next_step"]
+    nothing = approver.post("fleets/bakery/rollback", {"filter": {"all": True}})
+    problem(nothing, status=400, code="reason_missing")
+    problem(approver.post("fleets/bakery/rollback", {}), status=400, code="invalid")
+
+
+def test_a_bulk_call_repeated_with_its_key_is_carried_out_once(models: list[RegisteredModel]) -> None:
+    approver = caller(role="approver")
+    body = {"action": "archive", "versions": [str(version(models[0], 3).pk)], "reason": "Tidy."}
+    first, again = (approver.post("versions/bulk", body, key="tidy") for _ in range(2))
+    assert first.json() == again.json()
+    assert again.headers["Idempotency-Replayed"] == "true"

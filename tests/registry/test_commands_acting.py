@@ -1,0 +1,167 @@
+"""The commands that register versions and act on them: what they say, what they refuse, and their statuses."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from pytest_django import Settings
+
+from registry import identifiers, lifecycle, seals
+from registry.models import Event, ModelVersion, RegisteredModel
+from tests import factories
+from tests.config.commands import Said, run
+from tests.deliveries import NAIVE, forecaster, packed
+from tests.factories import NOW
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def model() -> RegisteredModel:
+    """A model with an earlier and a present champion, and a third version."""
+    found = factories.registered_model(fleet=factories.fleet(name="bakery"), entity_key="bread")
+    factories.champion(registered_model=found, at=NOW)
+    factories.champion(registered_model=found, at=NOW + timedelta(days=1))
+    factories.version(registered_model=found, at=NOW + timedelta(days=1))
+    return found
+
+
+def version(model: RegisteredModel, number: int) -> ModelVersion:
+    return ModelVersion.objects.get(registered_model=model, number=number)
+
+
+def register(*args: object) -> Said:
+    return run("register", "bakery", *args)
+
+
+@pytest.mark.requirement("R01")
+def test_a_bundle_is_registered_from_a_file(model: RegisteredModel, tmp_path: Path) -> None:
+    file, wanted = tmp_path / "bread.bundle", identifiers.uuid7()
+    file.write_bytes(packed())
+    said = register("bread", "--bundle", file, "--id", wanted, "--note", "From the lab.", "--tag", "pilot")
+    assert said.status == 0, said.text
+    assert f"bakery/bread v4 ({version(model, 4).label}), id {wanted}" in " ".join(said.text.split())
+    assert "pending" in said.text
+    assert (version(model, 4).note, version(model, 4).tags) == ("From the lab.", ["pilot"])
+    again = register("bread", "--bundle", file, "--id", wanted)
+    assert (again.status, "registered already" in again.text) == (1, True)
+
+
+@pytest.mark.requirement("R01")
+def test_a_forecaster_is_registered_with_its_metadata(model: RegisteredModel, tmp_path: Path) -> None:
+    file, metadata = tmp_path / "naive.json", tmp_path / "metadata.json"
+    file.write_bytes(forecaster())
+    metadata.write_text(json.dumps({"metrics": {"mae": 2.0}, "format": "prophet-json-1"}))
+    said = register("cake", "--forecaster", file, "--format", NAIVE, "--metadata", metadata, "--create", "--json")
+    assert said.status == 0, said.text
+    assert (said.json["model"], said.json["number"], said.json["state"]) == ("bakery/cake", 1, "pending")
+    assert ModelVersion.objects.get(pk=said.json["id"]).scorecard.metrics == {"mae": 2.0}
+
+
+@pytest.mark.requirement("R01")
+def test_what_cannot_be_registered_is_a_usage_error_with_a_next_step(model: RegisteredModel, tmp_path: Path) -> None:
+    pickle, text, bundle = tmp_path / "model.pkl", tmp_path / "text.json", tmp_path / "x.bundle"
+    pickle.write_bytes(b"\x80\x04K\x01.")
+    text.write_text("[]")
+    bundle.write_bytes(packed())
+    for args, told in (
+        (("bread", "--forecaster", pickle, "--format", "pickle"), "docs/registering.md"),
+        (("bread", "--forecaster", pickle), "docs/registering.md"),
+        (("bread", "--forecaster", pickle, "--format", NAIVE), "no JSON object"),
+        (("bread", "--bundle", tmp_path / "none"), "cannot be read"),
+        (("bread", "--bundle", bundle, "--metadata", text), "no JSON object"),
+        (("bread", "--bundle", bundle, "--metadata", pickle), "not JSON"),
+        (("bread", "--bundle", bundle, "--id", "7"), "version_id"),
+        (("bred", "--bundle", bundle), "Did you mean bread"),
+        (("../x", "--bundle", bundle, "--create"), "not an entity key"),
+    ):
+        said = register(*args)
+        assert (said.status, told in said.text) == (2, True), (args, said)
+    assert ModelVersion.objects.filter(registered_model=model).count() == 3
+
+
+def test_a_sealed_bundle_is_imported_and_another_is_not(
+    model: RegisteredModel, tmp_path: Path, settings: Settings
+) -> None:
+    file, content = tmp_path / "x.bundle", packed()
+    file.write_bytes(content)
+    [stored] = lifecycle.store_artifacts([content], format=NAIVE)
+    origin = ModelVersion(
+        id=identifiers.uuid7(), artifact_digest=stored.digest, artifact_format=NAIVE, registered_model=model
+    )
+    seal = str(seals.seal(origin))
+    asked = ("import_bundle", "bakery", "bread", "--bundle", file, "--seal")
+    refused = run(*asked, seal)
+    assert (refused.status, "bundle_key" in refused.text) == (2, True)
+    pair = run("bundle_key", "--name", "ulm").text.strip()
+    settings.PERENNIAL_REGISTRY = {**settings.PERENNIAL_REGISTRY, "foreign_keys": pair}
+    said = run(*asked, seal, "--signed-by", "ulm", "--json")
+    assert (said.status, said.json["id"]) == (0, str(origin.pk))
+    assert Event.objects.get(to_version=origin.pk).cause == "import"
+
+
+@pytest.mark.requirement("R13")
+def test_a_version_is_promoted_by_hand(model: RegisteredModel) -> None:
+    assert run("promote", "bakery", "bread", "3", "--reason", "Better.", "--dry-run").status == 0
+    model.refresh_from_db()
+    assert model.champion == version(model, 2)
+    said = run("promote", "bakery", "bread", version(model, 3).label, "--reason", "Better.")
+    assert (said.status, "is champion" in said.text) == (0, True)
+    again = run("promote", "bakery", "bread", "3", "--reason", "Better.", "--json")
+    assert (again.status, again.json["results"][0]["code"]) == (1, "already_champion")
+    missing = run("promote", "bakery", "bread", "9", "--reason", "Better.")
+    assert (missing.status, "manage.py versions bakery bread" in missing.text) == (2, True)
+    assert run("promote", "bakery", "bread", "1", "--reason", " ").status == 2
+
+
+def test_versions_are_archived_restored_quarantined_and_released(model: RegisteredModel) -> None:
+    for command, state in (
+        ("archive", "archived"), ("restore", "ready"), ("quarantine", "quarantined"), ("release", "ready"),
+    ):  # fmt: skip
+        said = run(command, "bakery", "bread", "3", "--reason", "Odd numbers.")
+        assert (said.status, version(model, 3).state) == (0, state), said
+    some = run("archive", "bakery", "bread", "3", "champion", "--reason", "Tidy.", "--json")
+    assert some.status == 1
+    assert [each.get("code", each["outcome"]) for each in some.json["results"]] == ["changed", "version_in_use"]
+
+
+def test_tags_of_versions_and_of_the_model(model: RegisteredModel) -> None:
+    assert run("tag", "bakery", "bread", "1", "2", "--add", "pilot").status == 0
+    assert version(model, 1).tags == ["pilot"]
+    assert run("tag", "bakery", "bread", "1", "--add", "pilot").status == 3
+    said = run("tag", "bakery", "bread", "--add", "north", "--add", "east")
+    assert (said.status, said.text.strip()) == (0, "bakery/bread has the tags east, north.")
+    assert run("tag", "bakery", "bread", "--remove", "none").status == 3
+    assert run("tag", "bakery", "bread").status == 2
+    assert run("tag", "bakery", "bread", "--add", "a,b").status == 2
+
+
+@pytest.mark.requirement("R14")
+def test_one_model_is_rolled_back_at_once(model: RegisteredModel) -> None:
+    said = run("rollback", "bakery", "bread", "--reason", "Doubled.")
+    assert (said.status, "back on v1, from v2" in said.text) == (0, True)
+    assert run("rollback", "bakery", "bread", "--reason", "Doubled.").status == 1
+    assert run("rollback", "bakery", "bread", "--to", "3", "--reason", "Try.", "--json").json["to"] == 3
+    assert run("rollback", "bakery", "bread", "--to", "1").status == 2
+
+
+@pytest.mark.requirement("R14")
+def test_many_are_rolled_back_after_a_preview(model: RegisteredModel) -> None:
+    young = factories.registered_model(fleet=model.fleet, entity_key="young")
+    factories.champion(registered_model=young)
+    shown = run("rollback", "bakery", "--all")
+    assert shown.status == 1
+    assert "1 would go back, 1 cannot. Add --apply and --reason to do it." in shown.text
+    assert "no earlier champion" in shown.text
+    assert not Event.objects.filter(kind="registry.champion.rolled_back").exists()
+    assert run("rollback", "bakery", "--entities", "bread", "--apply").status == 2
+    done = run("rollback", "bakery", "--entities", "bread", "--apply", "--reason", "Doubled.", "--json")
+    assert (done.status, done.json["results"]) == (0, [{"entity": "bread", "from": "v2", "to": "v1"}])
+    assert run("rollback", "bakery", "--prefix", "zz").status == 3
+    nothing = run("rollback", "bakery")
+    assert (nothing.status, "--" in nothing.text) == (2, True)
+    assert run("rollback", "bakery", "bread", "--all", "--reason", "x").status == 2
+    assert run("rollback", "bakery", "--all", "--to", "1").status == 2

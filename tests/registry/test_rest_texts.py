@@ -1,0 +1,78 @@
+"""The database writes a version as the serializer would, member by member, and the pages keep their form."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+from rest_framework.utils.encoders import JSONEncoder
+
+from registry.models import ModelVersion
+from registry.reports import Scorecard
+from registry.rest_api import shapes, texts
+from tests import factories
+from tests.factories import NOW
+
+pytestmark = pytest.mark.django_db
+HALF = datetime(2026, 2, 3, 4, 5, 6, 120_000, tzinfo=UTC)
+
+
+def serialized(version_id: UUID) -> object:
+    version = ModelVersion.objects.select_related("registered_model__fleet").get(pk=version_id)
+    return json.loads(json.dumps(shapes.VersionSerializer(version).data, cls=JSONEncoder))
+
+
+def rich() -> ModelVersion:
+    """A version with a value in every column, texts that JSON has to escape, and stamps with and without fractions."""
+    model = factories.registered_model()
+    scorecard = Scorecard(metrics={"mae": 1e-7, "bias": None}, reasons={"bias": 'no "actuals"'}, points=28, windows=4)
+    version = factories.champion(
+        registered_model=model,
+        at=NOW + timedelta(microseconds=1),
+        params={"depth": 3, "name": "Ä\u2028\\", "steps": [1, 2.5, None]},
+        scorecard=scorecard,
+        data_start=HALF,
+        train_end=NOW,
+        fit_end=NOW,
+        rows=120,
+        features=["lag,1", 'la"g'],
+        snapshot_digest="ab" * 32,
+        seed=-(2**40),
+        library_versions={"numpy": "2.4"},
+        refitted=True,
+        note="two\nlines",
+        extra={"big": 10**22, "deep": {"x": []}},
+    )
+    ModelVersion.objects.filter(pk=version.pk).update(tags=["a", "b c"])
+    return version
+
+
+def test_a_version_is_written_as_it_is_serialized() -> None:
+    version = rich()
+    assert json.loads(texts.version(version.pk)) == serialized(version.pk)
+
+
+def test_a_version_with_empty_columns_is_written_as_it_is_serialized() -> None:
+    version = factories.version(registered_model=factories.registered_model())
+    written = json.loads(texts.version(version.pk))
+    assert written == serialized(version.pk)
+    assert (written["pointers"], written["promoted_at"], written["features"]) == ([], None, [])
+
+
+def test_members_stand_in_the_order_of_the_document() -> None:
+    assert list(json.loads(texts.version(rich().pk))) == list(shapes.VersionSerializer().fields)
+
+
+def test_a_query_writes_what_the_statement_for_one_writes() -> None:
+    made = [rich(), factories.version(registered_model=factories.registered_model())]
+    rows = ModelVersion.objects.filter(registered_model__state="active").order_by("id")
+    assert list(rows.values_list(texts.VersionText(), flat=True)) == [texts.version(each.pk) for each in made]
+
+
+def test_all_pointers_to_a_version_are_written() -> None:
+    version = rich()
+    model = version.registered_model
+    type(model).objects.filter(pk=model.pk).update(challenger=version.pk)
+    assert json.loads(texts.version(version.pk))["pointers"] == ["champion", "challenger", "anchor"]

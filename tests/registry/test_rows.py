@@ -1,0 +1,90 @@
+"""Rows written in one statement are those that were given, in their order; rows read plainly are whole objects."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.db import connection
+from pytest_django import DjangoAssertNumQueries
+
+from registry import rows
+from registry.models import Bookmark, Fleet, MetricSettings, Tick
+from tests import factories
+from tests.factories import NOW
+
+pytestmark = pytest.mark.django_db
+
+
+def ticks(*names: str) -> list[Tick]:
+    return [Tick(name=name, at=NOW) for name in names]
+
+
+def fleets(*names: str) -> list[Fleet]:
+    kind = {"tenant": "acme", "kind": "forecast", "frequency": "D"}
+    return [Fleet(name=name, metric_settings=MetricSettings(primary="wape"), **kind) for name in names]
+
+
+def test_keys_follow_the_order_of_the_rows() -> None:
+    given = fleets(*(f"fleet-{number}" for number in range(300)))
+    keys = rows.insert(given)
+    assert keys == sorted(keys) == [each.pk for each in given]
+    assert list(Fleet.objects.order_by("pk").values_list("name", flat=True)) == [each.name for each in given]
+
+
+def test_what_the_database_fills_in_is_left_to_it_and_the_rest_is_stored() -> None:
+    [given] = fleets("one")
+    rows.insert([given])
+    stored = Fleet.objects.get(pk=given.pk)
+    assert (stored.metric_settings, stored.tags, stored.export) == (MetricSettings(primary="wape"), [], given.export)
+    assert stored.created_at is not None
+
+
+def test_an_inserted_object_is_changed_by_saving_it_again() -> None:
+    [given] = fleets("one")
+    rows.insert([given])
+    given.unit = "kg"
+    given.save(update_fields=["unit"])
+    assert list(Fleet.objects.values_list("name", "unit")) == [("one", "kg")]
+
+
+def test_rows_whose_key_is_taken_are_left_out() -> None:
+    rows.insert(ticks("a"))
+    assert rows.insert(ticks("a", "b", "b"), unless_taken="name") == ["b"]
+
+
+def test_a_statement_beside_is_carried_out_once() -> None:
+    rows.insert(ticks("a"))
+    moved = rows.Beside(statement="UPDATE registry_tick SET name = %s WHERE name = 'a'", values=["moved"])
+    rows.insert(ticks("b"), beside=moved)
+    assert set(Tick.objects.values_list("name", flat=True)) == {"moved", "b"}
+
+
+def test_no_rows_need_no_statement(django_assert_num_queries: DjangoAssertNumQueries) -> None:
+    with django_assert_num_queries(0):
+        assert rows.insert([]) == []
+
+
+def test_json_that_its_column_refuses_is_refused() -> None:
+    [wrong] = fleets("wrong")
+    wrong.metric_settings = MetricSettings(zero_below=float("nan"))
+    with pytest.raises(ValidationError):
+        rows.insert([wrong])
+    assert not Fleet.objects.exists()
+
+
+def test_what_is_read_plainly_is_what_a_queryset_reads() -> None:
+    model = factories.registered_model(tags=["a"])
+    statement = f"SELECT {rows.columns(Fleet, 'f')} FROM registry_fleet AS f WHERE f.id = %s"
+    [row] = rows.found(statement, [model.fleet_id])
+    read, expected = rows.made(Fleet, row), Fleet.objects.get(pk=model.fleet_id)
+    names = [field.attname for field in Fleet._meta.concrete_fields]
+    assert [getattr(read, name) for name in names] == [getattr(expected, name) for name in names]
+    assert not read._state.adding
+    assert len(row) == rows.width(Fleet)
+
+
+def test_columns_of_an_object_with_a_key_of_its_own_are_all_written() -> None:
+    rows.insert([Bookmark(name="reader", txid=7, event_id=8, at=NOW)])
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT txid, event_id, at FROM registry_bookmark")
+        assert cursor.fetchall() == [(7, 8, NOW)]

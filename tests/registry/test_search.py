@@ -1,0 +1,260 @@
+"""Versions are found by every filter and their combinations, newest first, without reading what does not answer."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from registry import comparison, lifecycle
+from registry.comparison import Search
+from registry.models import SEARCHED_METRICS, Fleet, ModelVersion, RegisteredModel, metric_value
+from registry.reports import Scorecard
+from tests import factories
+from tests.factories import NOW
+
+pytestmark = [pytest.mark.django_db]
+
+
+def scored(model: RegisteredModel, *, days: int = 0, **values: Any) -> ModelVersion:
+    """A version with metrics; whatever is no column is a metric."""
+    columns = {name: values.pop(name) for name in ("trainer",) if name in values}
+    tags = values.pop("tags", [])
+    card = Scorecard(metrics=values)
+    made = factories.version(registered_model=model, at=NOW + timedelta(days=days), scorecard=card, **columns)
+    ModelVersion.objects.filter(pk=made.pk).update(tags=tags)
+    return made
+
+
+def numbers(tenants: frozenset[str] | None = None, **wanted: Any) -> list[int]:
+    scope = {} if tenants is None else {"tenants": tenants}
+    return [version.number for version in comparison.search(Search(**wanted), **scope)]
+
+
+@pytest.fixture
+def model() -> RegisteredModel:
+    return factories.registered_model(entity_key="store-1:roll", tags=["north", "small"])
+
+
+@pytest.mark.requirement("R10", "R20")
+def test_the_newest_comes_first_also_across_models(model: RegisteredModel) -> None:
+    other = factories.registered_model(fleet=model.fleet)
+    made = [scored(model, days=1), scored(other, days=3), scored(model, days=2)]
+    found = list(comparison.search(Search(fleet=model.fleet)))
+    assert found == [made[1], made[2], made[0]]
+
+
+@pytest.mark.requirement("R10")
+def test_bounds_on_metrics_are_included_and_hold_together(model: RegisteredModel) -> None:
+    for mae, bias in ((1.0, -0.5), (2.0, 0.5), (3.0, 0.0), (None, 0.1)):
+        scored(model, mae=mae, bias=bias)
+    assert numbers(maximum={"mae": 2.0}) == [2, 1]
+    assert numbers(minimum={"mae": 2.0}) == [3, 2]
+    assert numbers(minimum={"mae": 1.5}, maximum={"mae": 2.5}) == [2]
+    assert numbers(minimum={"bias": 0.0}, maximum={"mae": 2.5}) == [2]
+    assert numbers(minimum={"bias": 0.0}) == [4, 3, 2]
+    assert numbers(minimum={"rmse": 0.0}) == []
+
+
+def test_a_metric_of_the_fleets_own_is_searched_like_any_other(model: RegisteredModel) -> None:
+    for margin in (0.1, 0.4, 0.2):
+        scored(model, margin=margin)
+    assert numbers(minimum={"margin": 0.2}) == [3, 2]
+
+
+@pytest.mark.requirement("R10")
+def test_trainer_tags_and_time_narrow_the_list(model: RegisteredModel) -> None:
+    scored(model, trainer="prophet", tags=["a", "b"])
+    scored(model, days=1, trainer="ridge", tags=["a"])
+    scored(model, days=2, trainer="prophet")
+    assert numbers(trainer="prophet") == [3, 1]
+    assert numbers(tags=("a",)) == [2, 1]
+    assert numbers(tags=("b", "a")) == [1]
+    assert numbers(since=NOW + timedelta(days=1)) == [3, 2]
+    assert numbers(until=NOW + timedelta(days=1)) == [1]
+    assert numbers(since=NOW + timedelta(days=1), until=NOW + timedelta(days=2)) == [2]
+
+
+def set_state(number: int, state: str) -> None:
+    ModelVersion.objects.filter(number=number).update(state=state)
+
+
+def test_what_is_archived_or_deleted_shows_only_where_its_state_is_asked_for(model: RegisteredModel) -> None:
+    states = ["ready", "archived", "deleted", "quarantined", "pending"]
+    for number, state in enumerate(states, start=1):
+        scored(model)
+        set_state(number, state)
+    assert numbers() == [5, 4, 1]
+    assert numbers(registered_model=model) == [5, 4, 1]
+    for number, state in enumerate(states, start=1):
+        assert numbers(states=(state,)) == [number]
+    assert numbers(states=("archived", "deleted")) == [3, 2]
+    assert numbers(states=("any",)) == [5, 4, 3, 2, 1]
+
+
+def test_versions_of_retired_models_show_where_the_model_or_its_state_is_named(model: RegisteredModel) -> None:
+    scored(model)
+    RegisteredModel.objects.update(state="retired")
+    assert numbers(fleet=model.fleet) == []
+    assert (
+        numbers(registered_model=model) == numbers(model_states=("retired",)) == numbers(model_states=("any",)) == [1]
+    )
+    assert numbers(registered_model=model, model_states=("active",)) == []
+
+
+def test_models_are_chosen_by_the_beginning_of_their_entity_and_by_their_tags(model: RegisteredModel) -> None:
+    other = factories.registered_model(fleet=model.fleet, entity_key="store-10:100%_rye", tags=["north"])
+    mine, theirs = scored(model), scored(other)
+
+    def found(**wanted: Any) -> set[ModelVersion]:
+        return set(comparison.search(Search(**wanted)))
+
+    assert found(entity="store-1") == {mine, theirs}
+    assert found(entity="store-10") == {theirs}
+    assert found(entity="STORE") == found(entity="tore-1") == found(entity="%") == set()
+    assert found(model_tags=("north",)) == {mine, theirs}
+    assert found(model_tags=("north", "small")) == {mine}
+
+
+@pytest.mark.requirement("R10")
+def test_only_what_a_pointer_leads_to(model: RegisteredModel) -> None:
+    champion = factories.champion(registered_model=model)
+    waiting = factories.version(registered_model=model)
+    factories.version(registered_model=model)
+    move = lifecycle.Move(registered_model_id=model.pk, version_id=waiting.pk, expected_id=None)
+    lifecycle.nominate([move], actor="test", cause="gate", at=NOW)
+    assert numbers(pointer="champion") == numbers(pointer="champion", fleet=model.fleet) == [champion.number]
+    assert numbers(pointer="challenger") == [waiting.number]
+    assert numbers(pointer="champion", fleet=factories.fleet()) == []
+
+
+def test_a_text_is_part_of_an_entity_or_begins_a_label(model: RegisteredModel) -> None:
+    scored(model)
+    late = scored(model, days=1)
+    assert numbers(text="E-1:RO") == [2, 1]
+    assert numbers(text="bun") == []
+    assert numbers(text=late.label) == numbers(text=late.label[:8]) == numbers(text=late.label[:13]) == [2]
+    assert numbers(text="20260301") == [1]
+    assert numbers(text="99999999") == []
+
+
+@pytest.mark.requirement("X04")
+def test_foreign_tenants_are_left_out_whatever_is_asked_for(model: RegisteredModel) -> None:
+    scored(model)
+    assert numbers(frozenset({"acme"})) == numbers(frozenset({"acme"}), fleet=model.fleet) == [1]
+    foreign = frozenset({"globex"})
+    for wanted in ({}, {"fleet": model.fleet}, {"registered_model": model}, {"entity": "store"}):
+        assert numbers(foreign, **wanted) == []
+
+
+def test_what_nothing_could_answer_is_refused(model: RegisteredModel) -> None:
+    with pytest.raises(comparison.SearchInvalid, match="mae of at least 3 and at most 1"):
+        numbers(minimum={"mae": 3.0}, maximum={"mae": 1.0})
+    with pytest.raises(comparison.SearchInvalid, match="before 2026-03-01"):
+        numbers(since=NOW, until=NOW)
+
+
+VALUES = st.one_of(st.none(), st.integers(-3, 3).map(float))
+ROWS = st.lists(
+    st.fixed_dictionaries(
+        {"mae": VALUES, "bias": VALUES, "trainer": st.sampled_from("ab"), "tags": st.lists(st.sampled_from("xy"))}
+    ),
+    max_size=6,
+)
+QUERIES = st.fixed_dictionaries(
+    {},
+    optional={
+        "trainer": st.sampled_from("ab"),
+        "tags": st.lists(st.sampled_from("xy")).map(tuple),
+        "minimum": st.dictionaries(st.sampled_from(["mae", "bias"]), st.integers(-3, 3).map(float)),
+        "maximum": st.dictionaries(st.sampled_from(["mae", "bias"]), st.integers(-3, 3).map(float)),
+    },
+)
+
+
+def answers(row: dict[str, Any], query: dict[str, Any]) -> bool:
+    low = [(row[name], bound) for name, bound in query.get("minimum", {}).items()]
+    high = [(row[name], bound) for name, bound in query.get("maximum", {}).items()]
+    return (
+        query.get("trainer", row["trainer"]) == row["trainer"]
+        and set(query.get("tags", ())) <= set(row["tags"])
+        and all(value is not None and value >= bound for value, bound in low)
+        and all(value is not None and value <= bound for value, bound in high)
+    )
+
+
+@pytest.mark.requirement("R10")
+@settings(deadline=None, max_examples=60)
+@given(rows=ROWS, query=QUERIES)
+def test_every_combination_finds_what_looking_at_each_would_find(
+    rows: list[dict[str, Any]], query: dict[str, Any]
+) -> None:
+    fleet = factories.fleet()
+    model = factories.registered_model(fleet=fleet)
+    for row in rows:
+        scored(model, **{**row, "tags": list(row["tags"])})
+    expected = [number for number, row in enumerate(rows, start=1) if answers(row, query)][::-1]
+    try:
+        assert numbers(fleet=fleet, **query) == expected
+    except comparison.SearchInvalid:
+        assert expected == []
+
+
+def plan(**wanted: Any) -> str:
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute("SET LOCAL enable_bitmapscan = off")
+    return comparison.search(Search(**wanted))[:51].explain()
+
+
+@pytest.mark.requirement("R20")
+@pytest.mark.parametrize("name", SEARCHED_METRICS)
+def test_a_bound_on_a_metric_is_answered_by_the_index(name: str) -> None:
+    fleet = factories.fleet()
+    told = plan(fleet=fleet, maximum={name: 1.0})
+    [condition] = [line for line in told.splitlines() if "Index Cond" in line and "metrics" in line]
+    assert "version_search" in told
+    assert "fleet_id" in condition
+
+
+def test_trainer_and_state_are_answered_by_the_index() -> None:
+    told = plan(fleet=factories.fleet(), trainer="ridge", maximum={"mae": 1.0})
+    [condition] = [line for line in told.splitlines() if "Index Cond" in line and "metrics" in line]
+    assert "trainer" in condition
+    assert "state" in condition
+
+
+def test_the_index_reads_a_metric_as_the_row_has_it(model: RegisteredModel) -> None:
+    scored(model, mae=0.1, rmse=1e-300, bias=None)
+    row = ModelVersion.objects.annotate(
+        mae=metric_value("mae"), rmse=metric_value("rmse"), bias=metric_value("bias"), wape=metric_value("wape")
+    )
+    assert row.values_list("mae", "rmse", "bias", "wape").get() == (0.1, 1e-300, None, None)
+
+
+@pytest.mark.requirement("R08")
+def test_the_latest_of_a_fleet_is_the_newest_ready_one_beside_the_champion_in_one_query(
+    model: RegisteredModel, django_assert_num_queries: Any
+) -> None:
+    champion = factories.champion(registered_model=model)
+    ready, broken = factories.version(registered_model=model), factories.version(registered_model=model)
+    ModelVersion.objects.filter(pk=broken.pk).update(state="quarantined")
+    bare = factories.registered_model(fleet=model.fleet, entity_key="a-new-one")
+    factories.registered_model(fleet=model.fleet, state="retired")
+    factories.version(registered_model=factories.registered_model())
+    with django_assert_num_queries(1):
+        rows = [(each.entity_key, each.latest, each.champion) for each in _latest(model.fleet)]
+    assert rows == [(bare.entity_key, None, None), (model.entity_key, ready, champion)]
+
+
+def _latest(fleet: Fleet) -> Any:
+    return comparison.latest(fleet)
+
+
+def test_labels_follow_the_day_that_a_search_by_label_looks_at(model: RegisteredModel) -> None:
+    late = factories.version(registered_model=model, at=datetime(2026, 3, 1, 23, 59, 59, 999_999, tzinfo=UTC))
+    assert numbers(text=late.label) == [1]

@@ -1,0 +1,147 @@
+"""A store in a folder: nothing half-written, nothing outside the root, and a lost mount is no lost file."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from registry import store
+
+DIGEST = "ab" + "0" * 62
+KEY = f"artifacts/ab/{DIGEST}"
+
+# Stops between the bytes and the rename, says so, and waits to be killed there.
+WRITER = """
+import os, sys
+from pathlib import Path
+from registry import store
+def barrier(handle):
+    print("written", flush=True)
+    sys.stdin.read()
+os.fsync = barrier
+store.DiskStore(Path(sys.argv[1])).put(sys.argv[2], b"x" * 1_000_000)
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def opened(root: Path) -> store.Store:
+    return store.open_store(root.as_uri())
+
+
+def files(root: Path) -> list[str]:
+    return sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
+
+
+def test_storing_again_writes_nothing_but_makes_the_file_young(opened: store.Store, root: Path) -> None:
+    opened.put(KEY, b"same")
+    os.utime(root / KEY, (0, 0))
+    before = (root / KEY).stat()
+    began = datetime.now(UTC)
+    assert opened.put(KEY, b"same") is False
+    assert (root / KEY).stat().st_ino == before.st_ino
+    [entry] = opened.entries("artifacts/")
+    assert entry.modified >= began - timedelta(seconds=1)
+
+
+@pytest.mark.requirement("R23")
+def test_a_lost_mount_is_not_a_lost_file(opened: store.Store, root: Path, tmp_path: Path) -> None:
+    opened.put(KEY, b"1")
+    root.rename(tmp_path / "elsewhere")
+    for is_there in (False, True):
+        if is_there:
+            root.mkdir()
+        for read in (opened.get, opened.exists):
+            with pytest.raises(store.StoreUnavailable, match="mounted"):
+                read(KEY)
+
+
+def test_a_file_of_another_owner_is_replaced_to_make_it_young(
+    opened: store.Store, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened.put(KEY, b"same")
+    os.utime(root / KEY, (0, 0))
+
+    def refused(path: Path) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "utime", refused)
+    assert opened.put(KEY, b"same") is False
+    assert (root / KEY).stat().st_mtime > 0
+
+
+@pytest.mark.requirement("X01")
+@pytest.mark.parametrize("linked", ["artifacts", "artifacts/ab", KEY])
+def test_a_link_out_of_the_store_is_not_followed(opened: store.Store, root: Path, tmp_path: Path, linked: str) -> None:
+    outside = tmp_path / "outside"
+    target = outside / KEY.removeprefix(linked).lstrip("/") if linked != KEY else outside / "secret"
+    target.parent.mkdir(parents=True)
+    target.write_bytes(b"secret")
+    (root / linked).parent.mkdir(parents=True, exist_ok=True)
+    (root / linked).symlink_to(outside if linked != KEY else target)
+    uses: list[Callable[[str], object]] = [opened.get, opened.exists]
+    uses += [lambda refused: opened.delete([refused]), lambda refused: opened.put(refused, b"evil")]
+    for use in uses:
+        with pytest.raises(store.StoreKeyInvalid, match="link"):
+            use(KEY)
+    assert target.read_bytes() == b"secret"
+
+
+@pytest.mark.parametrize("linked", ["artifacts", "artifacts/ab"])
+def test_a_listing_does_not_follow_links(opened: store.Store, root: Path, tmp_path: Path, linked: str) -> None:
+    outside = tmp_path / "outside"
+    (outside / KEY).parent.mkdir(parents=True)
+    (outside / KEY).write_bytes(b"secret")
+    (root / linked).parent.mkdir(parents=True)
+    (root / linked).symlink_to(outside / linked)
+    found: list[store.Entry] = []
+    with contextlib.suppress(store.StoreKeyInvalid):
+        found.extend(opened.entries("artifacts/"))
+    assert found == []
+
+
+@pytest.mark.requirement("R07")
+def test_a_process_killed_in_the_middle_leaves_nothing_under_the_key(opened: store.Store, root: Path) -> None:
+    writer = subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(root), KEY], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert writer.stdout is not None and writer.stdin is not None
+    assert writer.stdout.readline() == "written\n"
+    writer.send_signal(signal.SIGKILL)
+    assert writer.wait(timeout=10) == -signal.SIGKILL
+    for stream in (writer.stdout, writer.stdin):
+        stream.close()
+    [left] = files(root)
+    assert left != KEY and left.endswith(".tmp") and (root / left).stat().st_size == 1_000_000
+    assert not opened.exists(KEY)
+    assert list(opened.entries("artifacts/")) == []
+    opened.put(KEY, b"later")
+    assert opened.get(KEY) == b"later"
+    assert opened.sweep_temporary(datetime.now(UTC) - timedelta(hours=1)) == 0
+    os.utime(root / left, (0, 0))
+    assert opened.sweep_temporary(datetime.now(UTC) - timedelta(hours=1)) == 1
+    assert files(root) == [KEY]
+
+
+def test_a_full_disk_is_reported_and_leaves_nothing(
+    opened: store.Store, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(store.StoreUnavailable, match="No space left"):
+        opened.put(KEY, b"1")
+    assert files(root) == []

@@ -1,0 +1,148 @@
+"""Snapshots stay while somebody needs them; then row and file go, and never the file of a row that stays."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db.models import Model
+
+from registry import conf, lifecycle, store
+from registry.models import Tick
+from tests import factories
+from tests.factories import NOW
+from training import clock, snapshot_retention, tasks
+from training.models import Batch, Snapshot, Source
+
+pytestmark = [pytest.mark.django_db, pytest.mark.requirement("R16")]
+LATER = NOW + timedelta(days=15)
+
+
+def record(source: Source, data: bytes = b"rows") -> Snapshot:
+    digest = hashlib.sha256(data).hexdigest()
+    found = snapshot_retention.record(source, digest, data, values={"rows": 1, "entities": 1})
+    Snapshot.objects.filter(pk=found.pk).update(created_at=NOW)
+    return found
+
+
+def sweep(at: Any = LATER) -> tuple[int, int]:
+    steps = list(snapshot_retention.sweep(at=at))
+    return sum(each.snapshots for each in steps), sum(each.files for each in steps)
+
+
+def exists(row: Model) -> bool:
+    return type(row)._default_manager.filter(pk=row.pk).exists()
+
+
+def age(root: Path) -> None:
+    for path in root.rglob("*.parquet"):
+        os.utime(path, (NOW.timestamp(), NOW.timestamp()))
+
+
+def file(root: Path, snapshot: Snapshot) -> Path:
+    return root / snapshot.location
+
+
+def test_an_old_snapshot_that_nothing_needs_loses_row_and_file(artifact_folder: Path) -> None:
+    snapshot = record(factories.source())
+    assert sweep(NOW + timedelta(days=14)) == (0, 0)
+    assert sweep(NOW + timedelta(days=14, seconds=1)) == (1, 1)
+    assert not exists(snapshot)
+    assert not file(artifact_folder, snapshot).exists()
+
+
+@pytest.mark.parametrize("state", ["ready", "archived", "quarantined"])
+def test_a_snapshot_that_a_kept_version_cites_stays(state: str, artifact_folder: Path) -> None:
+    snapshot = record(factories.source())
+    model = factories.registered_model()
+    version = factories.version(registered_model=model, snapshot_digest=snapshot.digest)
+    if state == "archived":
+        lifecycle.archive([version.pk], actor="a", reason="b", at=NOW)
+    if state == "quarantined":
+        lifecycle.quarantine([version.pk], actor="a", reason="b", at=NOW)
+    assert sweep() == (0, 0)
+    lifecycle.archive([version.pk], actor="a", reason="b", at=NOW)
+    lifecycle.forget([version.pk], actor="a", reason="b", at=NOW)
+    assert sweep() == (1, 1)
+
+
+def test_the_snapshot_of_an_open_batch_stays_and_that_of_an_ended_one_goes(artifact_folder: Path) -> None:
+    snapshot = record(factories.source())
+    batch = factories.batch(fleet=factories.fleet(), snapshot=snapshot)
+    assert sweep() == (0, 0)
+    Batch.objects.update(state="done")
+    assert sweep() == (1, 1)
+    batch.refresh_from_db()
+    assert batch.snapshot is None
+
+
+def test_a_reading_of_the_same_rows_makes_a_snapshot_young_again(artifact_folder: Path) -> None:
+    source = factories.source()
+    snapshot = record(source)
+    again = snapshot_retention.record(source, snapshot.digest, b"rows", values={"rows": 1, "entities": 1})
+    assert again.pk == snapshot.pk
+    assert sweep(clock.now() + timedelta(days=13)) == (0, 0)
+    assert Snapshot.objects.get().location == snapshot.location
+
+
+def test_a_file_that_was_swept_before_its_row_was_written_is_stored_again(
+    artifact_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = factories.source()
+    put, puts = store.DiskStore.put, []
+
+    def then_swept(self: Any, key: str, data: bytes) -> bool:
+        is_new = put(self, key, data)
+        puts.append(key)
+        if len(puts) == 1:
+            self.delete([key])
+        return is_new
+
+    monkeypatch.setattr(store.DiskStore, "put", then_swept)
+    snapshot = record(source)
+    assert file(artifact_folder, snapshot).read_bytes() == b"rows"
+
+
+def test_files_that_no_row_names_go_and_young_ones_stay(artifact_folder: Path) -> None:
+    source = factories.source()
+    kept = record(source)
+    opened = store.open_store(conf.current().artifact_url)
+    nameless = snapshot_retention.location_of(source, "ab" * 32)
+    opened.put(nameless, b"old")
+    age(artifact_folder)
+    young = snapshot_retention.location_of(source, "cd" * 32)
+    opened.put(young, b"young")
+    now = clock.now()
+    steps = list(snapshot_retention.sweep_orphans(at=now))
+    assert [(each.files, each.size) for each in steps] == [(1, 3)]
+    assert {path.name for path in artifact_folder.rglob("*.parquet")} == {
+        f"{kept.digest}.parquet", young.rpartition("/")[2],
+    }  # fmt: skip
+
+
+def test_two_sources_with_the_same_rows_have_a_file_each(artifact_folder: Path) -> None:
+    first, second = record(factories.source()), record(factories.source())
+    factories.batch(fleet=factories.fleet(), snapshot=second)
+    assert sweep() == (1, 1)
+    assert (exists(first), exists(second)) == (False, True)
+    assert file(artifact_folder, second).exists()
+
+
+@pytest.mark.requirement("R17")
+def test_a_sweep_goes_in_steps(artifact_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshot_retention, "REMOVED_AT_ONCE", 2)
+    source = factories.source()
+    for number in range(5):
+        record(source, f"rows {number}".encode())
+    assert [each.snapshots for each in snapshot_retention.sweep(at=LATER)] == [2, 2, 1]
+
+
+def test_the_daily_tick_sweeps_snapshots_and_is_noted(artifact_folder: Path) -> None:
+    snapshot = record(factories.source())
+    tasks.sweep_snapshots(from_a_newer_sender=1)
+    assert not exists(snapshot)
+    assert Tick.objects.filter(name="snapshots").exists()
