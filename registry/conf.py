@@ -8,7 +8,7 @@ class RegistryConf:
     """What a deployment may set, by environment as `PERENNIAL_REGISTRY_<NAME>`."""
 
     artifact_url: str = ""
-    """Where artifacts live: `file:///path` or `s3://bucket/prefix`; empty: the folder `artifacts` of the state folder."""
+    """Where artifacts live: `file:///path` or `s3://bucket/prefix`; empty: `artifacts` in the state folder."""
     store_endpoint: str = ""
     """Address of an S3 server that is not Amazon's, such as https://minio.example.com; keys and region: AWS_*."""
     store_seconds: float = 60.0

@@ -1,4 +1,4 @@
-"""Owns what leaves this installation of one version: its verified bytes under seal, and what lies inside them, in full."""
+"""Owns what leaves this installation of one version: its verified bytes under seal, and all that is in them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ class VersionDeleted(errors.NotFound):
 
 
 def content(version: ModelVersion) -> bytes:
-    """Return the bytes of a version, verified. Raises VersionQuarantined, VersionDeleted, ArtifactCorrupted and more."""
+    """Return the bytes of a version, verified. Raises VersionQuarantined, VersionDeleted, ArtifactCorrupted, …"""
+    refuse_lost(version)
     return artifacts.load(version)
 
 

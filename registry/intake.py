@@ -7,7 +7,6 @@ read the forecaster the version is pending and cannot be placed.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -15,24 +14,11 @@ from uuid import UUID
 
 from django.db import transaction
 
-from registry import (
-    bundle,
-    conf,
-    deliveries,
-    enrolment,
-    errors,
-    examination,
-    formats,
-    identifiers,
-    lifecycle,
-    rows,
-    seals,
-)
-from registry.bundle import Bundle
+from registry import enrolment, errors, lifecycle, rows, seals, sifting
 from registry.deliveries import Delivery, Particulars
-from registry.formats import Format
-from registry.lifecycle import MetadataInvalid, Registration, Stored, VersionIdTaken
+from registry.lifecycle import Registration, Stored, VersionIdTaken
 from registry.models import Fleet, ModelVersion
+from registry.sifting import Sifted
 
 _MODELS = "SELECT entity_key, id FROM registry_registeredmodel WHERE fleet_id = %s AND entity_key = ANY(%s)"
 _TAKEN = "SELECT id FROM registry_modelversion WHERE id = ANY(%s::uuid[])"
@@ -40,7 +26,7 @@ REGISTRATION, IMPORT = "registration", "import"
 """Causes in the ledger."""
 
 
-class EntityUnknown(errors.NotFound):
+class ModelUnknown(errors.NotFound):
     """The fleet has no registered model for the entity, and none was to be made."""
 
     code = "model_unknown"
@@ -56,17 +42,6 @@ class Parcel:
     particulars: Particulars
     trainer: str
     stored: Stored
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Checked:
-    """A delivery that was looked at, before its bytes are stored."""
-
-    entity: str
-    version_id: UUID
-    particulars: Particulars
-    format: Format
-    content: bytes
 
 
 def receive(
@@ -92,11 +67,10 @@ def store(fleet: Fleet, delivered: Sequence[Delivery]) -> list[Parcel | errors.P
 
     Raises StoreUnavailable.
     """
-    limits = _limits()
-    looked = [_look(fleet, each, limits) for each in delivered]
-    sound = [each for each in looked if isinstance(each, _Checked)]
+    looked = sifting.sift(fleet, delivered)
+    sound = [each for each in looked if isinstance(each, Sifted)]
     places = iter(lifecycle.store_artifacts([each.content for each in sound], format=""))
-    return [_parcel(each, next(places)) if isinstance(each, _Checked) else each for each in looked]
+    return [_parcel(each, next(places)) if isinstance(each, Sifted) else each for each in looked]
 
 
 def register(
@@ -153,86 +127,7 @@ def _register(
     return [next(made) if isinstance(each, Registration) else each for each in wanted]
 
 
-def _look(fleet: Fleet, delivery: Delivery, limits: bundle.Limits) -> _Checked | errors.PerennialError:
-    try:
-        return _open(fleet, delivery, limits) if delivery.bundle else _pack(fleet, delivery, limits)
-    except errors.PerennialError as error:
-        return error
-
-
-def _open(fleet: Fleet, delivery: Delivery, limits: bundle.Limits) -> _Checked:
-    """Look into a packed bundle; what the caller does not say, its own metadata does."""
-    if delivery.forecaster or any(name in delivery.said for name in deliveries.CONTENT):
-        raise MetadataInvalid("A bundle holds its forecaster, importance and tables itself: send it alone.")
-    found = bundle.audit(delivery.bundle, limits=limits)
-    format = formats.find(found.format)
-    if delivery.said.get("format", format.name) != format.name:
-        raise MetadataInvalid(f"The bundle is of format {format.name}, not {delivery.said['format']}.", field="format")
-    _examine(found, format, limits)
-    particulars = deliveries.read({**deliveries.from_metadata(found.metadata), **delivery.said})
-    return _checked(fleet, delivery, particulars, format, delivery.bundle, particulars.version_id)
-
-
-def _pack(fleet: Fleet, delivery: Delivery, limits: bundle.Limits) -> _Checked:
-    """Pack the parts of a version as the retraining does."""
-    if not delivery.forecaster:
-        raise MetadataInvalid("There is neither a bundle nor a forecaster.", field="forecaster")
-    particulars = deliveries.read(delivery.said)
-    format = formats.find(particulars.format)
-    version_id = particulars.version_id or identifiers.uuid7()
-    named = replace(particulars, trainer=particulars.trainer or format.trainer)
-    made = Bundle(
-        format=format.name,
-        forecaster=delivery.forecaster,
-        metadata=deliveries.metadata(named, version_id=version_id, fleet=fleet.name, entity=delivery.entity),
-        feature_importance=dict(particulars.feature_importance),
-        validation=particulars.validation,
-        test=particulars.test,
-        context=particulars.context,
-    )
-    _examine(made, format, limits)
-    return _checked(fleet, delivery, named, format, bundle.pack(made), version_id)
-
-
-def _checked(
-    fleet: Fleet, delivery: Delivery, particulars: Particulars, format: Format, content: bytes, version_id: UUID | None
-) -> _Checked:
-    if particulars.trainer not in ("", format.trainer):
-        raise MetadataInvalid(
-            f"{format.name} is read by the trainer {format.trainer}, not {particulars.trainer}.", field="trainer"
-        )
-    if fleet.kind not in format.kinds:
-        raise MetadataInvalid(
-            f"{fleet.name} is a {fleet.kind} fleet; {format.name} serves {' and '.join(sorted(format.kinds))}.",
-            field="format",
-        )
-    enrolment.check(delivery.entity)
-    return _Checked(
-        entity=delivery.entity,
-        version_id=version_id or identifiers.uuid7(),
-        particulars=particulars,
-        format=format,
-        content=content,
-    )
-
-
-def _examine(found: Bundle, format: Format, limits: bundle.Limits) -> None:
-    examination.examine(found.forecaster, format=format, max_unpacked_bytes=limits.max_unpacked_bytes)
-    weights = found.feature_importance.values()
-    if not all(type(weight) in (int, float) and math.isfinite(weight) for weight in weights):
-        raise MetadataInvalid("An importance is not a finite number.", field="feature_importance")
-
-
-def _limits() -> bundle.Limits:
-    limits = conf.current()
-    return bundle.Limits(
-        max_bytes=limits.max_artifact_bytes,
-        max_unpacked_bytes=min(limits.max_unpacked_bytes, limits.upload_unpacked_bytes),
-        max_ratio=limits.max_unpacked_ratio,
-    )
-
-
-def _parcel(each: _Checked, place: Stored) -> Parcel:
+def _parcel(each: Sifted, place: Stored) -> Parcel:
     return Parcel(
         entity=each.entity,
         version_id=each.version_id,
@@ -276,7 +171,7 @@ def _without_taken(parcels: Sequence[Parcel | errors.PerennialError]) -> list[Pa
 def _registration(parcel: Parcel, owners: Mapping[str, int]) -> Registration | errors.PerennialError:
     said, owner = parcel.particulars, owners.get(parcel.entity)
     if owner is None:
-        return EntityUnknown(f"The fleet has no model for entity {parcel.entity!r}.", field="entity")
+        return ModelUnknown(f"The fleet has no model for entity {parcel.entity!r}.", field="entity")
     return Registration(
         version_id=parcel.version_id,
         registered_model_id=owner,

@@ -63,20 +63,21 @@ def move(
     at: datetime,
 ) -> Placed:
     """Move pointers by one of the statements of `registry.pointers`, with the events, in one transaction."""
-    return _move(moves, compare_and_set, kind=kind, actor=actor, cause=cause, at=at)[0]
+    # Lock first: an UPDATE alone would compare with what stood when it began to wait, and deadlock with its like.
+    heads = history.lock([move.registered_model_id for move in moves])
+    return _move(moves, compare_and_set, heads=heads, kind=kind, actor=actor, cause=cause, at=at)[0]
 
 
 def _move(
     moves: Sequence[Move],
     compare_and_set: Callable[[Sequence[Move]], dict[UUID, int]],
     *,
+    heads: Mapping[int, RegisteredModel],
     kind: str,
     actor: str,
     cause: str,
     at: datetime,
 ) -> tuple[Placed, list[Event]]:
-    # Lock first: an UPDATE alone would compare with what stood when it began to wait, and deadlock with its like.
-    heads = history.lock([move.registered_model_id for move in moves])
     fences = compare_and_set(moves)
     lines = [
         history.Line(
@@ -116,12 +117,15 @@ def by_hand(
         artifacts.load(version)
     except errors.PerennialError:
         # Gone with a version that was swept since it was read: that says more than a missing file.
+        _check(registered_model, version)
         raise
     kind = history.ROLLED_BACK if asked.back else history.PROMOTED
     with transaction.atomic():
-        serving = history.lock([registered_model.pk])[registered_model.pk].champion_id
-        move = replace(asked, expected_id=serving, reason=reason)
-        _, events = _move([move], partial(pointers.set_champions, at=at), kind=kind, actor=actor, cause=cause, at=at)
+        heads = history.lock([registered_model.pk])
+        serving = heads[registered_model.pk].champion_id
+        moves = [replace(asked, expected_id=serving, reason=reason)]
+        set_champions = partial(pointers.set_champions, at=at)
+        _, events = _move(moves, set_champions, heads=heads, kind=kind, actor=actor, cause=cause, at=at)
         if not events:
             # What it was when it was read it is no more: say what it is.
             succession.check(registered_model, version, champion_id=serving)

@@ -128,9 +128,7 @@ def _check(item: Registration) -> None:
     check_plain(extra=item.extra, params=item.params, library_versions=item.library_versions)
 
 
-def check_plain(
-    *, extra: Mapping[str, Any], params: Mapping[str, Any], library_versions: Mapping[str, Any]
-) -> None:
+def check_plain(*, extra: Mapping[str, Any], params: Mapping[str, Any], library_versions: Mapping[str, Any]) -> None:
     """Refuse free values that a row cannot hold. Raises MetadataInvalid."""
     try:
         texts = [_ENCODER.encode(dict(mapping)) if mapping else "" for mapping in (extra, params, library_versions)]

@@ -43,7 +43,7 @@ class VersionHeld(errors.Conflict):
     next_step = "Lift the hold, or wait until it ends."
 
 
-class NeverRead(errors.Conflict):
+class ForecasterUnreadable(errors.Conflict):
     """No trainer could read the forecaster when it came, and its bytes are the same since."""
 
     code = "forecaster_unreadable"
@@ -174,7 +174,9 @@ def make_ready(wanted: Change, version_ids: Sequence[UUID], *, actor: str, reaso
 def _never_read(version_ids: Collection[UUID]) -> dict[UUID, errors.PerennialError]:
     turned_away = Event.objects.filter(to_version__in=list(version_ids), kind=TURN_AWAY.kind, cause=INSPECTION)
     return {
-        event.to_version_id: NeverRead(f"The forecaster of version {event.to_version_id} was refused: {event.reason}")
+        event.to_version_id: ForecasterUnreadable(
+            f"The forecaster of version {event.to_version_id} was refused: {event.reason}"
+        )
         for event in turned_away
         if event.to_version_id is not None
     }

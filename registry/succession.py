@@ -35,7 +35,7 @@ FROM registry_registeredmodel AS m CROSS JOIN LATERAL (
 """
 
 
-class VersionMissing(errors.NotFound):
+class VersionUnknown(errors.NotFound):
     """No version has that id."""
 
     code = "version_unknown"
@@ -144,7 +144,7 @@ def placeable(version_ids: Sequence[UUID]) -> tuple[dict[UUID, ModelVersion], di
     for version_id in version_ids:
         version = rows.get(version_id)
         if version is None:
-            refused[version_id] = VersionMissing(f"There is no version {version_id}.")
+            refused[version_id] = VersionUnknown(f"There is no version {version_id}.")
         elif error := _unplaceable(version, hints, named):
             refused[version_id] = error
         else:

@@ -53,8 +53,8 @@ class Command(BaseCommand):
     """A command of this product: ends 0 done, 1 failed, 2 usage, 3 nothing to do."""
 
     requires_system_checks = ()
-    needs_tables = True
-    """Whether it works on the tables of this release, and so has to wait for `manage.py migrate`."""
+    trains = False
+    """Whether it carries work out, which has to wait for `manage.py migrate` as the tasks of workers do."""
     _no_color = False
 
     def execute(self, *args: Any, **options: Any) -> str | None:
@@ -76,7 +76,7 @@ class Command(BaseCommand):
             raise Failed(f"The database does not answer: {first}. Check DATABASE_URL, then try again.") from error
 
     def _check_tables(self) -> None:
-        if self.needs_tables and (missing := schema.unapplied()):
+        if self.trains and (missing := schema.unapplied()):
             raise Failed(f"The database is {len(missing)} migrations behind this code. Run `manage.py migrate`.")
 
     @property

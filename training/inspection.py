@@ -24,6 +24,7 @@ from uuid import UUID
 from registry import errors, lifecycle, locks
 from registry.models import ModelVersion
 from training import forecasting
+from training.trainers.base import ForecasterUnreadable
 
 logger = logging.getLogger(__name__)
 
@@ -43,12 +44,6 @@ class Inspected:
     turned_away: dict[UUID, str]
 
 
-class ReadingEnded(errors.Corrupted):
-    """The process that read a forecaster died of it, or did not come back."""
-
-    code = "forecaster_unreadable"
-
-
 class _Reader:
     """A process that reads forecasters, started when the first is asked for and again after one ended it."""
 
@@ -56,7 +51,7 @@ class _Reader:
         self._process: subprocess.Popen[bytes] | None = None
 
     def read(self, content: bytes, trainer: str) -> str:
-        """Return an empty text, or why the trainer cannot read it. Raises ReadingEnded."""
+        """Return an empty text, or why the trainer cannot read it. Raises ForecasterUnreadable."""
         process = self._process = self._process or _start()
         assert process.stdin is not None
         frame = {"trainer": trainer, "size": len(content), "limits": asdict(forecasting.limits())}
@@ -66,7 +61,7 @@ class _Reader:
             return str(json.loads(_line(process)))
         except (OSError, ValueError) as error:
             self.end()
-            raise ReadingEnded("Reading it ended the process that tried.") from error
+            raise ForecasterUnreadable("Reading it ended the process that tried.") from error
 
     def end(self) -> None:
         """Stop the process, if there is one."""

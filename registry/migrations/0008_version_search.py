@@ -1,4 +1,4 @@
-"""One index that answers every search by metric, trainer and state in the order of the list, without reading rows."""
+"""One index that answers every search by metric, trainer and state in the order of the list, and what a text needs."""
 
 from django.db import migrations, models
 from django.db.models.fields.json import KeyTextTransform, KeyTransform
@@ -9,6 +9,10 @@ METRICS = (
     "direction_accuracy profit_factor sharpe_ratio annual_return total_return win_rate max_drawdown volatility "
     "precision recall f1_score data_completeness"
 ).split()
+
+# Django compares capitals where case does not matter. Without statistics of them the database takes every part of a key
+# for rare, and reads and sorts all versions of a fleet where a text matches all of its entities.
+CAPITALS = "CREATE STATISTICS entity_in_capitals ON (upper(entity_key::text)) FROM registry_registeredmodel"
 
 
 class Migration(migrations.Migration):
@@ -30,4 +34,5 @@ class Migration(migrations.Migration):
                 name="version_search",
             ),
         ),
+        migrations.RunSQL(CAPITALS, "DROP STATISTICS entity_in_capitals"),
     ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 
 import pytest
-from celery import shared_task
 from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 
@@ -30,10 +29,14 @@ def test_a_task_does_nothing_while_a_migration_is_missing(
     monkeypatch.setattr(schema, "_reached", False)
     done: list[str] = []
 
-    @shared_task(name="tests.work")
-    def task() -> None:
-        done.append("work")
+    class Work(Duty):
+        name = "tests.work"
 
+        def run(self) -> None:
+            done.append("work")
+
+    Work.bind(celery_app)
+    task = Work()
     recorder = MigrationRecorder(connection)
     recorder.record_unapplied("registry", "0001_initial")
     with caplog.at_level(logging.WARNING):

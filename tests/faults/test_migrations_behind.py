@@ -29,7 +29,7 @@ def test_nothing_is_claimed_until_the_migrations_are_applied(tmp_path: Path) -> 
     batch = fleets.trigger(web, fleet="patient", reason="asked before the update")
     assert web.stop() == 0
     web.manage("migrate", "registry", before)
-    refused = web.manage("apply", str(tmp_path / "fleet.toml"), check=False)
+    refused = web.manage("retrain", "patient", "--inline", check=False)
     assert (refused.returncode, "1 migrations behind" in refused.stderr) == (1, True), refused.stderr
     site = Installation(folder=web.folder, arguments=("--no-migrate",), token=web.token).start()
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -64,9 +65,26 @@ class Reader:
         while not self.stop.is_set():
             try:
                 self.seen.append(exporting.read(self.folder)["version"])
+                for folder in self.folder.glob("2*"):
+                    whole(folder)
             except BaseException as fault:
                 self.faults.append(fault)
                 return
+
+
+def whole(folder: Path) -> None:
+    """Look at a folder that no pointer names: complete, or gone meanwhile."""
+    try:
+        look_into(folder)
+    except FileNotFoundError:
+        # It may have been removed just then, and written anew since.
+        if folder.exists():
+            look_into(folder)
+
+
+def look_into(folder: Path) -> None:
+    listed = json.loads((folder / "files.json").read_bytes())["files"]
+    assert all((folder / name).stat().st_size for name in listed), folder
 
 
 @contextmanager

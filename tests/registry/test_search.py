@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -258,3 +259,15 @@ def _latest(fleet: Fleet) -> Any:
 def test_labels_follow_the_day_that_a_search_by_label_looks_at(model: RegisteredModel) -> None:
     late = factories.version(registered_model=model, at=datetime(2026, 3, 1, 23, 59, 59, 999_999, tzinfo=UTC))
     assert numbers(text=late.label) == [1]
+
+
+def test_a_text_that_every_entity_has_is_not_taken_for_a_rare_one() -> None:
+    fleet = factories.fleet()
+    RegisteredModel.objects.bulk_create(
+        RegisteredModel(fleet=fleet, entity_key=f"store-{number}") for number in range(300)
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE registry_registeredmodel")
+        told = RegisteredModel.objects.filter(entity_key__icontains="store").explain()
+    rows = [int(number) for number in re.findall(r"rows=(\d+)", told)]
+    assert rows[0] > 200

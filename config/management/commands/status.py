@@ -21,7 +21,6 @@ SILENT = timedelta(seconds=30)
 class Command(terminal.Command):
     """Show how things stand."""
 
-    needs_tables = False
     help = "Show fleets, models, open batches, workers and the ticker."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

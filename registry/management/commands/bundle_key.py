@@ -12,7 +12,6 @@ class Command(terminal.Command):
     """Print the pair for PERENNIAL_REGISTRY_FOREIGN_KEYS of another installation."""
 
     help = "Print the key with which another installation checks the bundles that leave this one."
-    needs_tables = False
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""

@@ -19,6 +19,7 @@ from training.models import Batch, TrainingRun
 class Command(terminal.Command):
     """Retrain a fleet or some of its entities."""
 
+    trains = True
     help = "Retrain the models of a fleet: all of them, or the entities that are named."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
