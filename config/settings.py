@@ -103,7 +103,8 @@ def database(role: str) -> dict[str, Any]:
     options = " ".join(f"-c {name}={value}" for name, value in limits.items())
     found: dict[str, Any] = env.db_url("DATABASE_URL", default="postgres:///perennial?host=/nonexistent")
     found["ENGINE"] = "config.postgresql"
-    found["OPTIONS"] = {**found.get("OPTIONS", {}), "connect_timeout": 5, "options": options}
+    # How often a statement of `registry.rows` comes before the server keeps its plan.
+    found["OPTIONS"] = {"prepare_threshold": 3, **found.get("OPTIONS", {}), "connect_timeout": 5, "options": options}
     found["CONN_MAX_AGE"] = 60 if role == "web" else 0
     found["CONN_HEALTH_CHECKS"] = True
     return found

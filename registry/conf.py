@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+# A file may be that young only because its row is still to come, so an hour is the least that an orphan has to be old.
+LEAST = {"keep_versions": 0, "younger_than_days": 0, "served_within_days": 0, "grace_days": 0, "orphan_grace_hours": 1}
+
 
 @dataclass(frozen=True, kw_only=True)
 class RegistryConf:
@@ -31,6 +34,8 @@ class RegistryConf:
     """Versions or models of one bulk call; one lock statement and one transaction stay short with it."""
     bulk_body_bytes: int = 64 * 1024**2
     """Body of one call that registers many versions; it is in memory while it is read."""
+    recipe_bytes: int = 64 * 1024
+    """Parameters and library versions of one version, as JSON: lists show them, so they have to stay small."""
     lock_lease_seconds: float = 60.0
     """Lease of a Redis lock; renewed at a third of it."""
     retention_enabled: bool = True
@@ -68,9 +73,9 @@ class RegistryConf:
 
     def __post_init__(self) -> None:
         """Raise ValueError for a negative number of versions, days or hours to keep something."""
-        for name in ("keep_versions", "younger_than_days", "served_within_days", "grace_days", "orphan_grace_hours"):
-            if (value := getattr(self, name)) < 0:
-                raise ValueError(f"{name} = {value} must be at least 0")
+        for name, least in LEAST.items():
+            if (value := getattr(self, name)) < least:
+                raise ValueError(f"{name} = {value} must be at least {least}")
 
 
 def current() -> RegistryConf:

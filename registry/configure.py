@@ -14,6 +14,7 @@ from registry import errors, metrics, sections
 from registry.export import files
 from registry.identifiers import SLUG
 from registry.models import ExportSettings, Fleet, MetricSettings, ModelVersion, Retention
+from registry.models.fleets import EXPORT_BOUNDS, RETENTION_BOUNDS
 
 Action = Literal["created", "updated", "adopted", "disabled", "deleted"]
 
@@ -21,12 +22,9 @@ RANGES: Mapping[str, sections.Range] = {
     # Longer forecasts would fill a row of arrays that nobody reads; longer seasons cannot be seen twice in any window.
     "horizon": (1, 10_000),
     "season_length": (1, 100_000),
-    "retention.keep": (1, 10_000),
-    "retention.younger_than_days": (0, 36_500),
-    "retention.served_within_days": (0, 36_500),
-    "retention.grace_days": (0, 3_650),
+    **{f"retention.{name}": bounds for name, bounds in RETENTION_BOUNDS.items()},
     "metric_settings.zero_below": (0, None),
-    "export.versions": (0, 1000),
+    **{f"export.{name}": bounds for name, bounds in EXPORT_BOUNDS.items()},
 }
 
 # Of a new row, not worth a line.

@@ -11,6 +11,7 @@ from django.db import transaction
 from registry import errors, history, identifiers
 from registry.models import Fleet, RegisteredModel
 
+SHOWN_CHARACTERS = 200
 ENROLLED = "registry.model.enrolled"
 _PATTERN = re.compile(rf"\A{identifiers.ENTITY_KEY}\Z")
 
@@ -27,7 +28,7 @@ class EntityInvalid(errors.Invalid):
 def check(key: str) -> None:
     """Refuse what cannot name an entity. Raises EntityInvalid."""
     if not _PATTERN.match(key):
-        raise EntityInvalid(f"{key!r} is not an entity key.", field="entity")
+        raise EntityInvalid(f"{key[:SHOWN_CHARACTERS]!r} is not an entity key.", field="entity")
 
 
 @transaction.atomic
@@ -42,7 +43,8 @@ def enroll(
         check(key)
     # The fleet's row is the lock: ON CONFLICT alone would not say which rows are ours.
     Fleet.objects.select_for_update(no_key=True).get(pk=fleet.pk)
-    known = set(RegisteredModel.objects.filter(fleet=fleet).values_list("entity_key", flat=True))
+    there = RegisteredModel.objects.filter(fleet=fleet, entity_key__in=entity_keys)
+    known = set(there.values_list("entity_key", flat=True))
     fresh = [RegisteredModel(fleet=fleet, entity_key=key) for key in sorted(set(entity_keys) - known)]
     made = RegisteredModel.objects.bulk_create(fresh, batch_size=history.BATCH_ROWS)
     history.announce(

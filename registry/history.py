@@ -46,7 +46,7 @@ _SETTLED_BEFORE = models.Func(
     output_field=models.BigIntegerField(),
 )
 _LOCK = """
-SELECT {model} FROM registry_registeredmodel AS m WHERE m.id = ANY(%s) ORDER BY m.id FOR NO KEY UPDATE
+SELECT {model} FROM registry_registeredmodel AS m WHERE m.id = ANY(%s::bigint[]) ORDER BY m.id FOR NO KEY UPDATE
 """
 _SET_HEADS = """
 UPDATE registry_registeredmodel AS m SET ledger_hash = head.hash, ledger_count = head.count, ledger_at = head.at

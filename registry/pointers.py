@@ -12,9 +12,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
-
-from registry import errors
+from registry import errors, rows
 from registry.reports import GateReport
 
 
@@ -105,6 +103,4 @@ def _run(statement: str, moves: Sequence[Move], *further: Any) -> dict[UUID, int
         [move.back for move in moves],
         [move.before_id for move in moves],
     ]
-    with connection.cursor() as cursor:
-        cursor.execute(statement, [*columns, *further])
-        return dict(cursor.fetchall())
+    return dict(rows.found(statement, [*columns, *further]))

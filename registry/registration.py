@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,9 @@ from registry.models import ModelVersion, RegisteredModel
 from registry.reports import Scorecard
 
 # Made once: `json.dumps` would make one for each of thousands.
-_ENCODER = json.JSONEncoder(allow_nan=False)
+_ENCODER = json.JSONEncoder(allow_nan=False, ensure_ascii=False)
+# A NUL is written as an escape, which an escaped backslash before the same letters is not; half a pair stays as it is.
+_UNSTORABLE = re.compile(r"(?<!\\)(?:\\\\)*\\u0000|[\ud800-\udfff]")
 _COUNT = """
 UPDATE registry_registeredmodel AS m SET last_number = counted.number, last_version_at = counted.at
 FROM unnest(%s::bigint[], %s::int[], %s::timestamptz[]) AS counted(id, number, at) WHERE m.id = counted.id
@@ -134,11 +137,17 @@ def check_plain(*, extra: Mapping[str, Any], params: Mapping[str, Any], library_
         texts = [_ENCODER.encode(dict(mapping)) if mapping else "" for mapping in (extra, params, library_versions)]
     except (TypeError, ValueError, RecursionError) as error:
         raise MetadataInvalid(f"Parameters or metadata are no plain JSON: {error}.") from error
-    if any("\\u0000" in text for text in texts):
-        raise MetadataInvalid("Parameters or metadata hold a NUL character, which the database cannot store.")
-    size = len(texts[0].encode())
-    if size > (most := conf.current().extra_metadata_bytes):
-        raise MetadataInvalid(f"The free metadata has {size} bytes; at most {most} are kept in a row.", field="extra")
+    if any(_UNSTORABLE.search(text) for text in texts):
+        raise MetadataInvalid("Parameters or metadata hold a NUL or half a surrogate pair, which no row can store.")
+    limits = conf.current()
+    _bound("free metadata", texts[:1], most=limits.extra_metadata_bytes, field="extra")
+    _bound("parameters and library versions", texts[1:], most=limits.recipe_bytes, field="params")
+
+
+def _bound(what: str, texts: Sequence[str], *, most: int, field: str) -> None:
+    size = sum(len(text.encode()) for text in texts)
+    if size > most:
+        raise MetadataInvalid(f"{size} bytes of {what} are too many; at most {most} are kept in a row.", field=field)
 
 
 def _insert(versions: Sequence[ModelVersion], beside: rows.Beside) -> None:

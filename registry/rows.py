@@ -6,16 +6,19 @@ Django writes a placeholder for every value and reads a table at a time; both co
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
 
 from django.db import connection
+from django.db.backends.postgresql.base import ServerBindingCursor
 from django.db.models import JSONField, Model
 from django.db.models.expressions import DatabaseDefault
 
 Row = TypeVar("Row", bound=Model)
+_Planned: Any = ServerBindingCursor  # its stub takes no connection
 
 
 @cache
@@ -40,11 +43,24 @@ def made(table: type[Row], values: Sequence[Any]) -> Row:
 
 
 def found(statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-    """Return the rows that a statement gives."""
-    with connection.cursor() as cursor:
+    """Return the rows that a statement gives; one that comes again and again is planned once for each connection.
+
+    The types of its values have to follow from the statement: `%s::bigint[]`.
+    """
+    with _planned() as cursor:
         cursor.execute(statement, values)
         rows: list[tuple[Any, ...]] = cursor.fetchall()
     return rows
+
+
+@contextmanager
+def _planned() -> Iterator[Any]:
+    """Give a cursor that sends values apart from the statement; Django's own writes them into it."""
+    # Connects where need be and checks a kept connection, as every statement does.
+    connection.cursor().close()
+    cursor = _Planned(connection.connection)
+    with connection.make_debug_cursor(cursor) if connection.queries_logged else connection.make_cursor(cursor) as made:
+        yield made
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ Nothing is stored here, executed or parsed beyond what says what it is; forecast
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
@@ -101,7 +101,8 @@ def _checked(
 def _examine(found: Bundle, format: Format, limits: bundle.Limits) -> None:
     examination.examine(found.forecaster, format=format, max_unpacked_bytes=limits.max_unpacked_bytes)
     weights = found.feature_importance.values()
-    if not all(type(weight) in (int, float) and math.isfinite(weight) for weight in weights):
+    # A whole number beyond every float is as useless as an infinity, and no question for `isfinite`.
+    if not all(type(weight) in (int, float) and abs(weight) <= sys.float_info.max for weight in weights):
         raise MetadataInvalid("An importance is not a finite number.", field="feature_importance")
 
 

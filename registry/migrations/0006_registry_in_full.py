@@ -4,6 +4,8 @@ import django.db.models.deletion
 from django.db import migrations, models
 
 FILL = [
+    # Every row is touched once; the time that a statement of a worker may take says nothing here.
+    "SET LOCAL statement_timeout = 0",
     """
     UPDATE registry_modelversion AS v SET fleet_id = m.fleet_id
     FROM registry_registeredmodel AS m WHERE m.id = v.registered_model_id
@@ -25,17 +27,9 @@ FILL = [
     WHERE last.from_version_id = v.id
       AND NOT EXISTS (SELECT 1 FROM registry_registeredmodel AS m WHERE m.champion_id = v.id)
     """,
-    """
-    UPDATE registry_registeredmodel AS m SET previous_champion_id = last.from_version_id
-    FROM (SELECT DISTINCT ON (registered_model_id) registered_model_id, from_version_id FROM registry_event
-          WHERE kind IN ('registry.champion.promoted', 'registry.champion.rolled_back')
-          ORDER BY registered_model_id, count DESC) AS last
-    WHERE last.registered_model_id = m.id
-    """,
-    # Index builds later in this migration refuse tables with triggers still to fire.
-    "SET CONSTRAINTS ALL IMMEDIATE",
-    "SET CONSTRAINTS ALL DEFERRED",
 ]
+# Index builds later in this migration refuse tables with triggers still to fire.
+SETTLE = ["SET CONSTRAINTS ALL IMMEDIATE", "SET CONSTRAINTS ALL DEFERRED"]
 OWN_PREVIOUS = """
 ALTER TABLE registry_registeredmodel ADD CONSTRAINT previous_champion_is_own_version
 FOREIGN KEY (previous_champion_id, id) REFERENCES registry_modelversion (id, registered_model_id)
@@ -47,6 +41,31 @@ ALTER TABLE registry_modelversion ADD CONSTRAINT version_is_in_fleet_of_model
 FOREIGN KEY (registered_model_id, fleet_id) REFERENCES registry_registeredmodel (id, fleet_id)
 DEFERRABLE INITIALLY DEFERRED
 """
+ROLLED_BACK = "registry.champion.rolled_back"
+
+
+def fill_previous_champions(apps, schema_editor):
+    """Note for each model who was champion before, without the champions that a roll back undid."""
+    events = apps.get_model("registry", "Event").objects.filter(
+        kind__in=["registry.champion.promoted", ROLLED_BACK], registered_model__isnull=False
+    )
+    moves = events.order_by("registered_model", "count").values_list(
+        "registered_model", "kind", "from_version", "to_version"
+    )
+    line, current = [], None
+    for model, kind, before, after in moves.iterator(chunk_size=2000):
+        if model != current:
+            note(apps, current, line)
+            line, current = [before], model
+        if kind == ROLLED_BACK and after in line:
+            line = line[: len(line) - 1 - line[::-1].index(after)]
+        line.append(after)
+    note(apps, current, line)
+
+
+def note(apps, model, line):
+    if model is not None and len(line) > 1 and line[-2] is not None:
+        apps.get_model("registry", "RegisteredModel").objects.filter(pk=model).update(previous_champion=line[-2])
 
 
 class Migration(migrations.Migration):
@@ -119,6 +138,8 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.RunSQL(FILL, migrations.RunSQL.noop),
+        migrations.RunPython(fill_previous_champions, migrations.RunPython.noop),
+        migrations.RunSQL(SETTLE, migrations.RunSQL.noop),
         migrations.AlterField(
             "modelversion",
             "fleet",

@@ -40,6 +40,15 @@ class Retention:
     """Days between the mark and the sweep, in which a version can be restored."""
 
 
+# Larger numbers mean nothing and would overflow dates of the database.
+RETENTION_BOUNDS = {
+    "keep": (1, 10_000),
+    "younger_than_days": (0, 36_500),
+    "served_within_days": (0, 36_500),
+    "grace_days": (0, 3_650),
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class MetricSettings:
     """How a fleet reads its metrics."""
@@ -61,6 +70,9 @@ class ExportSettings:
     """The newest ready versions of each model that are written beside its champion."""
     metadata: tuple[str, ...] = ()
     """The fields of metadata.json; empty: all."""
+
+
+EXPORT_BOUNDS = {"versions": (0, 1000)}
 
 
 class Fleet(models.Model):
@@ -102,10 +114,25 @@ class Fleet(models.Model):
         return f"{self.tenant}/{self.name}"
 
     def clean(self) -> None:
-        """Refuse a negative number of versions or days. Raises ValidationError."""
-        negative = [name for name, value in vars(self.retention).items() if value is not None and value < 0]
-        if negative:
-            raise ValidationError({"retention": f"{negative[0]}: at least 0."})
+        """Refuse numbers that no retention and no export can mean. Raises ValidationError naming each."""
+        refused = {
+            column: [
+                f"{name}: {least} to {most}."
+                for name, (least, most) in bounds.items()
+                if _beyond(held, name, least, most)
+            ]
+            for column, held, bounds in (
+                ("retention", self.retention, RETENTION_BOUNDS),
+                ("export", self.export, EXPORT_BOUNDS),
+            )
+        }
+        if any(refused.values()):
+            raise ValidationError({column: said for column, said in refused.items() if said})
+
+
+def _beyond(held: object, name: str, least: int, most: int) -> bool:
+    value = getattr(held, name, None)
+    return value is not None and not least <= value <= most
 
 
 class RegisteredModel(models.Model):

@@ -79,7 +79,7 @@ class HoldList(views.ApiView):
 class HoldDetail(views.ApiView):
     """One hold of a version."""
 
-    required = {"DELETE": "operator"}
+    required = {"DELETE": "approver"}
 
     @extend_schema(operation_id="hold_lift", parameters=[LiftQuery], responses={204: None})
     def delete(self, request: Request, version: str, hold: str) -> Response:

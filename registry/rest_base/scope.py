@@ -25,7 +25,7 @@ UUID_TEXT = re.compile(r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}"
 _MODEL = """
 SELECT {fleet}, {model} FROM registry_fleet AS f
 LEFT JOIN registry_registeredmodel AS m ON m.fleet_id = f.id AND m.entity_key = %s
-WHERE f.name = %s AND (%s::text IS NULL OR f.tenant = %s) AND (%s::text[] IS NULL OR f.tenant = ANY(%s))
+WHERE f.name = %s AND (%s::text IS NULL OR f.tenant = %s) AND (%s::text[] IS NULL OR f.tenant = ANY(%s::text[]))
 ORDER BY f.tenant LIMIT 2
 """
 _VERSION = "SELECT {version} FROM registry_modelversion AS v WHERE v.registered_model_id = %s AND v.{column} = %s"

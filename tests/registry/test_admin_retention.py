@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.core.exceptions import ValidationError
 from django.urls import reverse
 
-from registry.models import Event, Hold, RegisteredModel, Retention
+from registry.models import Event, ExportSettings, Hold, RegisteredModel, Retention
 from tests import admin_pages, factories
 from tests.registry import kept
 
@@ -96,3 +97,19 @@ def test_a_negative_number_is_refused_by_the_form(model: RegisteredModel) -> Non
     model.fleet.retention = Retention(grace_days=-1)
     with pytest.raises(ValidationError, match="grace_days"):
         model.fleet.full_clean()
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("retention", Retention(keep=0)),
+        ("retention", Retention(grace_days=3_000_000)),
+        ("retention", Retention(younger_than_days=-1)),
+        ("export", ExportSettings(versions=-1)),
+    ],
+)
+def test_a_number_that_would_stop_every_sweep_is_refused(column: str, value: Any) -> None:
+    fleet = factories.fleet()
+    setattr(fleet, column, value)
+    with pytest.raises(ValidationError, match=r"\d+ to \d+"):
+        fleet.full_clean()

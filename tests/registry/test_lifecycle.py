@@ -128,6 +128,10 @@ def test_labels_grow_again_when_the_clock_has_caught_up(registered_model: Regist
         {"params": {"number": float("inf")}},
         {"params": {"object": object()}},
         {"extra": {"text": "a\0b"}},
+        {"extra": {"text": "\\\0"}},
+        {"params": {"text": "\ud800"}},
+        {"params": {"text": "x" * 70_000}},
+        {"library_versions": {f"library {number}": "1.0" for number in range(5000)}},
         {"fit_end": datetime(2026, 3, 1)},  # noqa: DTZ001  # naive is the point
     ],
 )
@@ -136,6 +140,12 @@ def test_metadata_that_cannot_be_kept_is_refused(registered_model: RegisteredMod
     with pytest.raises(lifecycle.MetadataInvalid):
         factories.version(registered_model=registered_model, **values)
     assert not ModelVersion.objects.exists()
+
+
+def test_letters_that_only_look_like_an_escape_are_kept(registered_model: RegisteredModel) -> None:
+    version = factories.version(registered_model=registered_model, extra={"path": "C:\\u0000"})
+    version.refresh_from_db()
+    assert version.extra == {"path": "C:\\u0000"}
 
 
 def test_a_model_that_does_not_exist_is_named(registered_model: RegisteredModel) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.contrib.auth.models import Group, Permission
 from django.core.management import call_command
 from django.db import IntegrityError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 
+from registry import lifecycle
+from registry.models import ModelVersion
 from tests import factories
 from training.models import TrainingRun
 
@@ -84,3 +88,31 @@ def test_what_was_added_by_hand_can_be_taken_back_and_put_in_again() -> None:
         executor.migrate(executor.loader.graph.leaf_nodes())
     assert full <= added()
     assert {group.name for group in Group.objects.all()} == {"viewer", "operator", "approver", "admin"}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("roles")
+def test_versions_of_the_release_before_learn_when_they_served_and_what_came_before() -> None:
+    model = factories.registered_model()
+    first, second, third = (
+        factories.champion(registered_model=model, at=factories.NOW + timedelta(days=day)) for day in range(3)
+    )
+    back = factories.NOW + timedelta(days=3)
+    lifecycle.roll_back(registered_model=model, actor="ada", reason="bad", at=back)
+    try:
+        MigrationExecutor(connection).migrate([("registry", "0005_pause_fleet")])
+    finally:
+        executor = MigrationExecutor(connection)
+        executor.migrate(executor.loader.graph.leaf_nodes())
+    model.refresh_from_db()
+    assert (model.champion, model.previous_champion, model.ledger_at) == (second, first, back)
+    served = {
+        version.pk: (version.fleet_id, version.promoted_at, version.served_until)
+        for version in ModelVersion.objects.all()
+    }
+    noon = factories.NOW
+    assert served == {
+        first.pk: (model.fleet_id, noon, noon + timedelta(days=1)),
+        second.pk: (model.fleet_id, back, None),
+        third.pk: (model.fleet_id, noon + timedelta(days=2), back),
+    }

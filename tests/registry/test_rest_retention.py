@@ -1,4 +1,4 @@
-"""Retention over REST: read by viewers, pruned by approvers in bounded calls, holds placed and lifted by operators."""
+"""Retention over REST: read by viewers, pruned by approvers in bounded calls; operators hold, approvers lift."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_a_repeated_request_marks_once_and_answers_the_same(model: RegisteredMod
     assert len(first.json()["versions"]) == 4
 
 
-def test_an_operator_holds_a_version_and_lifts_the_hold(model: RegisteredModel) -> None:
+def test_an_operator_holds_a_version_and_an_approver_lifts_the_hold(model: RegisteredModel) -> None:
     operator, version = caller(role="operator"), model.versions.get(number=1)
     until = timestamps.utc_now() + timedelta(days=30)
     made = operator.post(f"versions/{version.pk}/holds", {"reason": "audit", "until": until.isoformat()})
@@ -134,8 +134,10 @@ def test_an_operator_holds_a_version_and_lifts_the_hold(model: RegisteredModel) 
     assert [row["id"] for row in operator.get(f"versions/{version.pk}/holds").json()["results"]] == [hold["id"]]
     body = prune(caller(role="approver"), model, reason="space").json()
     assert [row["number"] for row in body["versions"]] == [2, 3, 4]
-    problem(operator.delete(f"versions/{version.pk}/holds/{hold['id']}"), status=400, code="invalid")
-    lifted = operator.delete(f"versions/{version.pk}/holds/{hold['id']}?reason=done")
+    problem(operator.delete(f"versions/{version.pk}/holds/{hold['id']}?reason=x"), status=403, code="permission_denied")
+    approver = caller(role="approver")
+    problem(approver.delete(f"versions/{version.pk}/holds/{hold['id']}"), status=400, code="invalid")
+    lifted = approver.delete(f"versions/{version.pk}/holds/{hold['id']}?reason=done")
     assert (lifted.status_code, Hold.objects.count()) == (204, 0)
     assert Event.objects.latest("id").reason == "done"
 
@@ -146,8 +148,9 @@ def test_a_hold_that_cannot_be_is_refused_with_its_reason(model: RegisteredModel
     problem(operator.post(f"versions/{version.pk}/holds", past), status=400, code="hold_ended")
     problem(operator.post(f"versions/{version.pk}/holds", {"reason": " "}), status=400, code="invalid")
     problem(operator.post(f"versions/{NOWHERE}/holds", {"reason": "x"}), status=404, code="version_unknown")
-    problem(operator.delete(f"versions/{version.pk}/holds/7?reason=x"), status=404, code="hold_unknown")
-    problem(operator.delete(f"versions/{version.pk}/holds/seven?reason=x"), status=404, code="hold_unknown")
+    approver = caller(role="approver")
+    problem(approver.delete(f"versions/{version.pk}/holds/7?reason=x"), status=404, code="hold_unknown")
+    problem(approver.delete(f"versions/{version.pk}/holds/seven?reason=x"), status=404, code="hold_unknown")
     ModelVersion.objects.filter(pk=version.pk).update(state="deleted")
     problem(operator.post(f"versions/{version.pk}/holds", {"reason": "x"}), status=409, code="version_gone")
 
@@ -155,8 +158,8 @@ def test_a_hold_that_cannot_be_is_refused_with_its_reason(model: RegisteredModel
 def test_a_hold_of_another_version_is_not_reached(model: RegisteredModel) -> None:
     first, second = model.versions.order_by("number")[:2]
     hold = Hold.objects.create(version=first, placed_by="user", reason="audit")
-    operator = caller(role="operator")
-    problem(operator.delete(f"versions/{second.pk}/holds/{hold.pk}?reason=x"), status=404, code="hold_unknown")
+    approver = caller(role="approver")
+    problem(approver.delete(f"versions/{second.pk}/holds/{hold.pk}?reason=x"), status=404, code="hold_unknown")
     stranger = caller(role="admin", tenants=("globex",))
     problem(stranger.delete(f"versions/{first.pk}/holds/{hold.pk}?reason=x"), status=404, code="version_unknown")
     assert Hold.objects.count() == 1

@@ -8,8 +8,6 @@ from uuid import UUID
 
 from registry import backups, retention, terminal, timestamps
 
-ACTOR = "cli"
-
 
 class Command(terminal.Command):
     """Copy back, verify, make ready, hold."""
@@ -26,8 +24,8 @@ class Command(terminal.Command):
         """Bring back what can be; ends 1 where one could not."""
         now, reason = timestamps.utc_now(), options["reason"]
         wanted = list(dict.fromkeys(options["version"]))
-        back = backups.bring_back(wanted, actor=ACTOR, reason=reason, at=now)
-        ready = retention.restore(sorted(back.changed), actor=ACTOR, reason=reason, at=now)
+        back = backups.bring_back(wanted, actor=terminal.actor(), reason=reason, at=now)
+        ready = retention.restore(sorted(back.changed), actor=terminal.actor(), reason=reason, at=now)
         refused = {**back.refused, **ready.refused}
         if options["json"]:
             told = {str(each): {"code": error.code, "sentence": str(error)} for each, error in refused.items()}

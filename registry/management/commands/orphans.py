@@ -12,7 +12,6 @@ from registry.models import ModelVersion
 from registry.objects import Removed
 from registry.store import Entry
 
-ACTOR = "cli"
 SHOWN = 20
 MOST = 1000
 """Most of each kind that are named; the counts are of all."""
@@ -52,7 +51,7 @@ class Command(terminal.Command):
             compacted = orphans.compact(folder) if options["delete"] else 0
             found = orphans.look(folder, at=now)
             removed = orphans.delete(found, at=now) if options["delete"] else Removed()
-            quarantined = orphans.quarantine(found, actor=ACTOR, at=now) if options["quarantine"] else 0
+            quarantined = orphans.quarantine(found, actor=terminal.actor(), at=now) if options["quarantine"] else 0
             counts = {
                 "objects": found.objects, "strays": len(found.strays), "absent": len(found.absent),
                 "stray_bytes": sum(each.size for each in found.strays), "deleted": removed.objects,

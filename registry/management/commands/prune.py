@@ -13,7 +13,6 @@ from registry.models import Fleet, RegisteredModel
 from registry.retention import Preview
 from registry.selection import Candidate, Scope, Tally
 
-ACTOR = "cli"
 SHOWN = 20
 
 
@@ -50,14 +49,14 @@ class Command(terminal.Command):
 
     def _mark(self, scope: Scope, reason: str, now: datetime) -> list[Candidate]:
         marked: list[Candidate] = []
-        for step in retention.mark(scope, actor=ACTOR, reason=reason, at=now):
+        for step in retention.mark(scope, actor=terminal.actor(), reason=reason, at=now):
             marked += step.versions
             for version_id, error in step.refused.items():
                 self.stderr.write(f"{version_id}: {error}")
         return marked
 
     def _sweep(self, fleet: Fleet, now: datetime, *, shown: bool) -> dict[str, int]:
-        steps = list(sweeping.sweep(actor=ACTOR, at=now, fleet_id=fleet.pk))
+        steps = list(sweeping.sweep(actor=terminal.actor(), at=now, fleet_id=fleet.pk))
         swept = {
             "versions": sum(len(step.versions) for step in steps),
             "objects": sum(step.removed.objects for step in steps),
