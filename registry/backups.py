@@ -17,6 +17,9 @@ from registry.lifecycle import Outcome
 from registry.models import ModelVersion
 from registry.store import Store
 
+# What is wrong with a version itself; anything else may be a setting, and says nothing about its bytes.
+DAMAGED = (artifacts.ArtifactMissing, artifacts.ArtifactCorrupted)
+
 
 class NoBackupStore(errors.Invalid):
     """This installation keeps no backup of what it sweeps."""

@@ -17,7 +17,7 @@ from typing import Any
 
 import zstandard
 
-from registry import errors, tables
+from registry import archives, errors, tables
 from registry.tables import Table
 
 BUNDLE_VERSION = 1
@@ -30,6 +30,8 @@ HARMLESS_BYTES = 16 * 1024**2
 JSON_BYTES = 1024**2
 # The zip's own bytes about each member: two headers with the name twice, and the end record.
 ZIP_OVERHEAD_BYTES = 4096
+# Of the list of its members: seven entries with names of at most 23 letters.
+DIRECTORY_BYTES = 1024
 # Of what a zip writes before each member: the signature, and at the end the lengths of name and extra field.
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -183,10 +185,13 @@ def _zip(contents: dict[str, bytes]) -> bytes:
 
 def _unzip(data: bytes) -> dict[str, bytes]:
     try:
+        archives.check(data, most=DIRECTORY_BYTES)
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = archive.infolist()
         _check_members(members, len(data))
         return {member.filename: _content(data, member) for member in members}
+    except archives.ArchiveRefused as error:
+        raise BundleInvalid(f"The zip is broken: {error.sentence}") from error
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, struct.error) as error:
         raise BundleInvalid(f"The zip is broken: {error}.") from error
 

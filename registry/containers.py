@@ -43,7 +43,7 @@ def wasteful(folder: int) -> list[str]:
 
 
 def compact(container: str) -> bool:
-    """Move the needed artifacts of a container elsewhere; False where one of them does not verify.
+    """Move the needed artifacts of a container elsewhere; False where one of them cannot be read as its own.
 
     Call it outside a transaction. Raises StoreUnavailable.
     """
@@ -51,7 +51,9 @@ def compact(container: str) -> bool:
     versions = {each.artifact_digest: each for each in rows.filter(artifact_container=container)}
     try:
         contents = [artifacts.load(version) for version in versions.values()]
-    except errors.Corrupted as error:
+    except store.StoreUnavailable:
+        raise
+    except errors.PerennialError as error:
         logger.error("the container %s cannot be written anew: %s", container, error)
         return False
     _renew(container)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import zipfile
 
-from registry import errors
+from registry import archives, errors
 from registry.formats import Format
 
 # Of a forecaster stored as JSON; parsed it takes up to twenty times as much. Those of this product have some ten kB.
@@ -18,9 +18,6 @@ JSON_BYTES = 8 * 1024**2
 DIRECTORY_BYTES = 4 * 1024**2
 # Of one JSON member inside a zip, such as the schema of a skops file.
 SCHEMA_BYTES = 32 * 1024**2
-_END = b"PK\x05\x06"
-_END_BYTES = 22
-_COMMENT_BYTES = 65_535
 
 
 class ForecasterRefused(errors.Invalid):
@@ -42,10 +39,12 @@ def examine(data: bytes, *, format: Format, max_unpacked_bytes: int) -> None:
 
 
 def _examine_zip(data: bytes, name: str, most: int) -> None:
-    _examine_directory(data, name)
     try:
+        archives.check(data, most=DIRECTORY_BYTES)
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = archive.infolist()
+    except archives.ArchiveRefused as error:
+        raise ForecasterRefused(f"As {name} refused: {error.sentence}") from error
     except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError) as error:
         raise ForecasterRefused(f"The zip of this {name} is broken: {error}.") from error
     total = sum(member.file_size for member in members)
@@ -53,15 +52,6 @@ def _examine_zip(data: bytes, name: str, most: int) -> None:
         raise ForecasterRefused(f"{len(data)} bytes would unpack to {total}, more than {most}: refused as a bomb.")
     for member in members:
         _examine_member(member, name)
-
-
-def _examine_directory(data: bytes, name: str) -> None:
-    # Before the zip is opened, which makes an object for each entry of its directory.
-    place = data.rfind(_END, max(0, len(data) - _COMMENT_BYTES - _END_BYTES))
-    if place < 0 or len(data) - place < _END_BYTES:
-        raise ForecasterRefused(f"These {len(data)} bytes are no zip, as {name} is.")
-    if (size := int.from_bytes(data[place + 12 : place + 16], "little")) > DIRECTORY_BYTES:
-        raise ForecasterRefused(f"The zip lists its members in {size} bytes, more than {DIRECTORY_BYTES}.")
 
 
 def _examine_member(member: zipfile.ZipInfo, name: str) -> None:

@@ -15,12 +15,12 @@ from django.db import OperationalError, connection, transaction
 from psycopg.errors import LockNotAvailable
 
 from registry import artifacts, conf, store
-from registry.store import Entry
+from registry.store import Entry, Store
 
 logger = logging.getLogger(__name__)
 
-# Registrations of bytes that were there before wait meanwhile: seconds would make them fail.
-REMOVED_AT_ONCE = 100
+# Registrations of bytes that were there before wait meanwhile, and a slow store answers in tenths of a second.
+REMOVED_AT_ONCE = 20
 
 _UNNEEDED = """
 SELECT wanted.digest FROM unnest(%s::text[]) AS wanted(digest)
@@ -69,16 +69,25 @@ def old_before(at: datetime) -> datetime:
 
 def _remove(digests: Sequence[str], *, at: datetime) -> Removed:
     opened = store.open_store(conf.current().artifact_url)
+    # First without the lock, so that no registration waits for what is not to go.
+    old = [digest for digest in digests if _old_entry(opened, digest, at)]
     with transaction.atomic(durable=True):
         artifacts.exclude_registrations()
-        entries = [entry for digest in _unneeded(digests) if (entry := opened.find(artifacts.key_of(digest)))]
-        going = [entry for entry in entries if _is_old(entry, at)]
+        going = [entry for digest in _unneeded(old) if (entry := _old_entry(opened, digest, at))]
+        _assure_lock()
         opened.delete([entry.key for entry in going])
     return Removed(objects=len(going), size=sum(entry.size for entry in going))
 
 
-def _is_old(entry: Entry, at: datetime) -> bool:
-    return entry.modified < old_before(at)
+def _old_entry(opened: Store, digest: str, at: datetime) -> Entry | None:
+    entry = opened.find(artifacts.key_of(digest))
+    return entry if entry and entry.modified < old_before(at) else None
+
+
+def _assure_lock() -> None:
+    """Raise OperationalError where the server has ended the session, and with it the lock, while the store was slow."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
 
 
 def _unneeded(digests: Sequence[str]) -> list[str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from registry import backups, errors, grace, lifecycle, objects
+from registry import backups, errors, grace, lifecycle, objects, store
 from registry.models import ModelVersion
 from registry.objects import Removed
 
@@ -46,9 +46,9 @@ def sweep(*, actor: str, at: datetime, fleet_id: int | None = None, reason: str 
 
 def _step(version_ids: Sequence[UUID], *, actor: str, reason: str, at: datetime) -> Swept:
     unsound = _back_up(version_ids) if backups.is_kept() else {}
-    if unsound:
+    if damaged := [each for each, error in unsound.items() if isinstance(error, backups.DAMAGED)]:
         said = "Its bytes did not verify when it was to be backed up."
-        lifecycle.quarantine(list(unsound), actor=actor, cause=CAUSE, reason=said, at=at)
+        lifecycle.quarantine(damaged, actor=actor, cause=CAUSE, reason=said, at=at)
     sound = [each for each in version_ids if each not in unsound]
     outcome = lifecycle.forget(sound, actor=actor, cause=CAUSE, reason=reason, at=at)
     return Swept(
@@ -59,12 +59,17 @@ def _step(version_ids: Sequence[UUID], *, actor: str, reason: str, at: datetime)
 
 
 def _back_up(version_ids: Sequence[UUID]) -> dict[UUID, errors.PerennialError]:
-    """Copy versions to the second store and return those whose own bytes do not verify."""
+    """Copy versions to the second store and return those that cannot be copied: they stay, and the others go on.
+
+    Raises StoreUnavailable, backups.BackupDamaged.
+    """
     unsound: dict[UUID, errors.PerennialError] = {}
     for version in ModelVersion.objects.select_related("registered_model__fleet").filter(pk__in=version_ids):
         try:
             backups.keep(version)
-        except errors.Corrupted as error:
+        except (store.StoreUnavailable, backups.BackupDamaged):
+            raise
+        except errors.PerennialError as error:
             logger.error("%s cannot be backed up: %s", version, error)
             unsound[version.pk] = error
     return unsound

@@ -48,7 +48,8 @@ def measure(wanted: Plan, folder: Path) -> dict[str, Any]:
         theirs = None
         if not wanted.alone:
             figures["mlflow"] = f"{mlflow_server.version()}, {THEIR_WORKERS}"
-            theirs = Client(stack.enter_context(mlflow_server.running(folder / "mlflow", server=server)))
+            address = stack.enter_context(mlflow_server.running(folder / "mlflow", server=server))
+            theirs = run.Theirs(plain=Client(address), prompt=Client(address, prompt=True))
         figures |= run.everything(server, folder, wanted, ours=ours, grown=grown, theirs=theirs)
     return {**figures, "accept": verdict.accept(figures)}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -21,10 +22,13 @@ class CallFailed(Exception):
 class Client:
     """Calls one server and measures how long each answer takes, from the first byte sent to the last byte read."""
 
-    def __init__(self, address: str, *, token: str = "") -> None:
+    def __init__(self, address: str, *, token: str = "", prompt: bool = False) -> None:
         self._connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=TIMEOUT_SECONDS)
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._used_at = 0.0
+        # What no HTTP library does: acknowledge each packet at once. A server that writes an answer in two parts and
+        # waits for the acknowledgement of the first is held up for 40 ms by every other client.
+        self._prompt = prompt and hasattr(socket, "TCP_QUICKACK")
         self.dropped = 0
         """Calls that the server left without an answer; each was sent once more, and only that is in the figures."""
 
@@ -56,6 +60,8 @@ class Client:
         self._renew()
         start = time.perf_counter()
         self._connection.request(method, path, body, {**self._headers, **headers})
+        if self._prompt:
+            self._connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         response = self._connection.getresponse()
         content = response.read()
         seconds = time.perf_counter() - start

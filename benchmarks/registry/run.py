@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,14 @@ from benchmarks.registry.site import MAIN, Server
 
 LARGE = "large"
 SMALLER = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Theirs:
+    """MLflow's server, called as by any HTTP library, and by a client that acknowledges every packet at once."""
+
+    plain: Client
+    prompt: Client
 
 
 def arrange(server: Server, wanted: Plan) -> str:
@@ -34,7 +43,7 @@ def of_large(server: Server) -> dict[str, str]:
 
 
 def everything(
-    server: Server, folder: Path, wanted: Plan, *, ours: Client, grown: Client, theirs: Client | None
+    server: Server, folder: Path, wanted: Plan, *, ours: Client, grown: Client, theirs: Theirs | None
 ) -> dict[str, Any]:
     """Measure all, one after the other."""
     figures: dict[str, Any] = {"calls": _side_by_side(wanted, ours, theirs)}
@@ -47,22 +56,23 @@ def everything(
     retaining.mark(server, LARGE, versions=wanted.swept, artifacts=artifacts)
     at_large = {**of_large(server), "PERENNIAL_STATE_DIR": str(folder / LARGE)}
     figures["sweep"] = retaining.child("sweep", at_large, str(wanted.swept))
-    figures["dropped_calls"] = {"perennial": ours.dropped + grown.dropped, "mlflow": theirs.dropped if theirs else 0}
+    others = (theirs.plain.dropped + theirs.prompt.dropped) if theirs else 0
+    figures["dropped_calls"] = {"perennial": ours.dropped + grown.dropped, "mlflow": others}
     return figures
 
 
-def _side_by_side(wanted: Plan, ours: Client, theirs: Client | None) -> dict[str, Any]:
+def _side_by_side(wanted: Plan, ours: Client, theirs: Theirs | None) -> dict[str, Any]:
     made = stock.ours(versions=wanted.stock)
     our_calls = calls.ours(ours, made.versions)
-    their_calls: Mapping[str, pairs.Timed] = {}
+    others: Mapping[str, Mapping[str, pairs.Timed]] = {}
     if theirs is not None:
-        stock.theirs(theirs, versions=wanted.stock)
-        their_calls = calls.theirs(theirs)
+        stock.theirs(theirs.plain, versions=wanted.stock)
+        others = {"mlflow": calls.theirs(theirs.plain), "mlflow_prompt": calls.theirs(theirs.prompt)}
     bare = calls.bare(ours, made.versions[0])
     figures = {}
     for kind, call in our_calls.items():
         _say(kind)
-        other = {"mlflow": their_calls[kind]} if theirs is not None else {}
+        other = {name: side[kind] for name, side in others.items()}
         found = pairs.measure({"perennial": call, **other, "bare": bare}, rounds=wanted.rounds, warm_up=wanted.warm_up)
         figures[kind] = {side: times.plain() for side, times in found.items()}
     return figures

@@ -1,0 +1,81 @@
+"""What goes wrong under a sweep stops neither the sweep nor a registration: one odd version, a lock that is lost."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import OperationalError, connection
+from pytest_django import Settings
+
+from registry import objects, sweeping
+from registry.models import ModelVersion
+from registry.store import DiskStore
+from tests.registry import kept
+
+pytestmark = pytest.mark.requirement("R16")
+
+
+def sweep() -> list[sweeping.Swept]:
+    return list(sweeping.sweep(actor="retention", at=kept.SWEPT))
+
+
+@pytest.mark.django_db
+@pytest.mark.requirement("R18")
+@pytest.mark.parametrize(
+    ("column", "value", "code"),
+    [
+        ("artifact_key_id", "long-gone", "signing_key_unknown"),
+        ("artifact_signature", "0" * 64, "signature_invalid"),
+        ("artifact_size", 2**40, "artifact_too_large"),
+    ],
+)
+def test_what_may_be_a_setting_keeps_its_version_and_the_others_go(
+    column: str, value: Any, code: str, settings: Settings, tmp_path: Path
+) -> None:
+    second = tmp_path / "second"
+    second.mkdir()
+    settings.PERENNIAL_REGISTRY = {**settings.PERENNIAL_REGISTRY, "backup_url": second.as_uri()}
+    _, versions = kept.model()
+    kept.archive(versions[:2])
+    ModelVersion.objects.filter(pk=versions[0].pk).update(**{column: value})
+    [step] = sweep()
+    assert [kept.state(each) for each in versions[:2]] == ["archived", "deleted"]
+    assert {key: error.code for key, error in step.refused.items()} == {versions[0].pk: code}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nothing_is_deleted_once_the_server_has_ended_the_session_that_held_the_lock(
+    monkeypatch: pytest.MonkeyPatch, artifact_folder: Path
+) -> None:
+    _, versions = kept.model()
+    digest = versions[0].artifact_digest
+    ModelVersion.objects.filter(pk=versions[0].pk).update(state="deleted")
+    kept.age(artifact_folder)
+    looks = []
+    find = DiskStore.find
+
+    def slow(store: DiskStore, key: str) -> Any:
+        looks.append(key)
+        if len(looks) == 2:
+            # The second look is the one under the lock; the server loses patience meanwhile.
+            end_session()
+        return find(store, key)
+
+    monkeypatch.setattr(DiskStore, "find", slow)
+    with pytest.raises(OperationalError):
+        objects.remove([digest], at=kept.SWEPT + timedelta(days=1))
+    connection.close()
+    assert len(looks) == 2
+    assert kept.path(artifact_folder, digest).exists()
+
+
+def end_session() -> None:
+    """End this test's session on the server, as the limit on idle transactions does."""
+    values = connection.get_connection_params()
+    address = {name: values[name] for name in ("host", "port", "user", "password", "dbname") if values.get(name)}
+    with psycopg.connect(**address, connect_timeout=10, autocommit=True) as other:
+        other.execute("SELECT pg_terminate_backend(%s, 5000)", [connection.connection.info.backend_pid])
