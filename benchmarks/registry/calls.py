@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
@@ -17,14 +18,15 @@ PAGE = 50
 
 def ours(client: Client, versions: Sequence[UUID]) -> Mapping[str, Timed]:
     """Return our calls by kind. Promoting goes to and fro between two versions, as theirs does."""
+    # Numbers that no version of the stock has, so that every bundle is stored anew.
+    fresh = itertools.count(1_000_000)
 
     def promote(number: int) -> float:
         body = {"version": str(versions[number % 2]), "reason": "benchmark"}
         return client.post(f"{MODEL}/promote", body)[1]
 
     def register(number: int) -> float:
-        # Numbers that no version of the stock has, so that every bundle is stored anew.
-        body, headers = parts(stock.small_bundle(1_000_000 + number))
+        body, headers = parts(stock.small_bundle(next(fresh)))
         return client.send(f"{MODEL}/versions", body, headers)[1]
 
     return {

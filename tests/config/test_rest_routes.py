@@ -47,7 +47,7 @@ TABLE = {
     "api/v1/versions/<str:version>/predictions.jsonl": {"GET": "viewer"},
     "api/v1/versions/<str:version>/feature-importance": {"GET": "viewer"},
     "api/v1/versions/<str:version>/holds": {"GET": "viewer", "POST": "operator"},
-    "api/v1/versions/<str:version>/holds/<str:hold>": {"DELETE": "operator"},
+    "api/v1/versions/<str:version>/holds/<str:hold>": {"DELETE": "approver"},
     "api/v1/fleets/<str:fleet>/retention": {"GET": "viewer"},
     "api/v1/fleets/<str:fleet>/retention/candidates": {"GET": "viewer"},
     "api/v1/fleets/<str:fleet>/prune": {"POST": "approver"},
