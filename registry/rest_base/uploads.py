@@ -129,11 +129,6 @@ def decoded(text: Any, name: str) -> bytes:
         raise exceptions.ValidationError({name: ["This is not base64."]}) from error
 
 
-def encoded(content: bytes) -> str:
-    """Return bytes as base64."""
-    return base64.b64encode(content).decode()
-
-
 class _InMemory(FileUploadHandler):
     """Keeps files in memory, together at most as large as one artifact; nothing is written under any name."""
 
