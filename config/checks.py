@@ -14,7 +14,8 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from registry import conf, metrics, restoring, schema, ticks
+from registry import conf, metrics, schema, ticks
+from registry.history import restoring
 from training import clock, workers
 
 API_ROUTE = "api/v1/"

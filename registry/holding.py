@@ -13,7 +13,8 @@ from uuid import UUID
 
 from django.db import transaction
 
-from registry import errors, history, states
+from registry import errors, history
+from registry.lifecycle import states
 from registry.models import Hold, ModelVersion
 
 HELD = "registry.version.held"

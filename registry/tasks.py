@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 
 from celery import shared_task
 
-from registry import conf, locks, orphans, retention, sweeping, ticks, timestamps
+from registry import conf, locks, retention, ticks, timestamps
 from registry.export import following
-from registry.selection import Scope
+from registry.retention import orphans, sweeping
+from registry.retention.selection import Scope
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)

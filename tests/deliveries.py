@@ -7,8 +7,8 @@ from typing import Any
 
 from registry import bundle
 from registry.bundle import Bundle
-from registry.deliveries import Delivery
-from registry.tables import Table
+from registry.bundle.tables import Table
+from registry.exchange.deliveries import Delivery
 
 NAIVE = "seasonal-naive-json-1"
 PREDICTIONS = Table(

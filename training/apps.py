@@ -2,7 +2,7 @@
 
 from django.apps import AppConfig
 
-from registry import formats
+from registry.bundle import formats
 from training.trainers import table
 
 formats.trust(table.formats())

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from registry.bundle.tables import Cell
 from registry.reports import Scorecard
-from registry.tables import Cell
 from training import dataset, gate, scores
 from training.dataset import Split, Window
 from training.trainers.base import Floats, Forecaster, Grid, Refused, Series, Stamps

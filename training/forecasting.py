@@ -13,7 +13,9 @@ from uuid import UUID
 
 import numpy as np
 
-from registry import artifacts, bundle, conf, errors, examination, lifecycle, succession
+from registry import artifacts, bundle, conf, errors, lifecycle
+from registry.bundle import examination
+from registry.lifecycle import succession
 from registry.models import ModelVersion, RegisteredModel
 from training import publishing
 from training.models import Forecast

@@ -11,10 +11,10 @@ from datetime import datetime
 import numpy as np
 
 from registry import bundle
+from registry.bundle.tables import Table
 from registry.lifecycle import Registration, Stored
 from registry.models import Fleet
 from registry.reports import Check, Scorecard, Verdict
-from registry.tables import Table
 from training import candidates, dataset, evaluation, forecasting, gate
 from training.cases import Case
 from training.judging import Judged

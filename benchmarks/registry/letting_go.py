@@ -31,7 +31,8 @@ def preview(fleet_name: str) -> dict[str, Any]:
 
 def sweep(versions: str) -> dict[str, Any]:
     """Sweep what is due and return the versions per second of each quarter."""
-    from registry import sweeping, timestamps
+    from registry import timestamps
+    from registry.retention import sweeping
 
     start = time.perf_counter()
     steps = [(0, 0.0)]

@@ -9,7 +9,8 @@ from uuid import UUID
 
 from benchmarks.registry.client import Client
 from benchmarks.registry.site import TENANT
-from registry import bundle, identifiers, lifecycle, tables, timestamps
+from registry import bundle, identifiers, lifecycle, timestamps
+from registry.bundle import tables
 from registry.models import Fleet, RegisteredModel
 from registry.reports import Scorecard
 

@@ -12,9 +12,10 @@ from django import forms
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from registry import bulk, display, errors, lifecycle, tagging
+from registry import bulk, display, errors, lifecycle
 from registry.admin.extensions import Action, Done, Order, ReasonForm
 from registry.admin.pausing import named
+from registry.bulk import tagging
 from registry.models import ModelVersion, RegisteredModel
 
 State = ModelVersion.State

@@ -13,8 +13,9 @@ from django.utils.safestring import SafeString
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminIntegerFieldWidget
 
-from registry import display, errors, lifecycle, succession
+from registry import display, errors, lifecycle
 from registry.admin.extensions import Action, Done, Order, ReasonForm
+from registry.lifecycle import succession
 from registry.models import ModelVersion, RegisteredModel
 
 COMES_NEXT = "The next retraining may promote another version. Pause the model to stay on this one."

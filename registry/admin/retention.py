@@ -8,12 +8,13 @@ from typing import Any
 from django.http import HttpRequest
 from unfold.enums import ActionVariant
 
-from registry import display, grace, retention, selection, timestamps
+from registry import display, retention, timestamps
 from registry.admin import acting
 from registry.admin.extensions import Action, Done, Order, Panel
 from registry.admin.pausing import named
 from registry.models import Fleet, ModelVersion
-from registry.selection import Scope
+from registry.retention import grace, selection
+from registry.retention.selection import Scope
 
 # What one request marks; the hourly sweep marks the rest.
 MARKED_MOST = 2000

@@ -12,10 +12,11 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import URLPattern, path, reverse
 
-from registry import comparison, display, handover, metrics
+from registry import comparison, display, metrics
 from registry.admin import acting, base, comparing, extensions, filters, placing, retention, searching
 from registry.admin.extensions import Action, Panel
 from registry.admin.registered_models import metric, place_of
+from registry.exchange import handover
 from registry.models import Event, ModelVersion
 
 

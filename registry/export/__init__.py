@@ -17,9 +17,10 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from registry import conf, succession
+from registry import conf
 from registry.export import files, folders, names
 from registry.export.folders import ExportFailed, Folder
+from registry.lifecycle import succession
 from registry.models import Export, ModelVersion, RegisteredModel
 
 __all__ = ["ExportFailed", "Exported", "Job", "export", "root"]

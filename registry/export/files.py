@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from registry import artifacts, bundle, conf, errors, sheets
+from registry.bundle.tables import Table
 from registry.models import Fleet, ModelVersion
-from registry.tables import Table
 
 # Written anew where the state of the version changes; all else in the folder never changes.
 METADATA = "metadata.json"

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 from registry import bulk, errors, terminal, timestamps
 from registry.bulk import Done
+from registry.bulk.tagging import Order
 from registry.models import ModelVersion, RegisteredModel
 from registry.rest_base import scope
-from registry.tagging import Order
 
 
 class Command(terminal.Command):

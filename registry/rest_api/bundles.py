@@ -13,7 +13,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from registry import handover, seals
+from registry.exchange import handover, seals
 from registry.models import ModelVersion
 from registry.rest_api.ledger import CsvRenderer, JsonLinesRenderer
 from registry.rest_base import parsing, scope, views

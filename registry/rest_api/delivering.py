@@ -11,8 +11,9 @@ from rest_framework import exceptions, serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from registry import conf, enrolment, errors, intake, timestamps
-from registry.deliveries import Delivery
+from registry import conf, enrolment, errors, timestamps
+from registry.exchange import intake
+from registry.exchange.deliveries import Delivery
 from registry.models import Fleet, ModelVersion
 from registry.rest_api import shapes, texts, versions
 from registry.rest_base import idempotency, parsing, scope, uploads, views

@@ -14,8 +14,9 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from registry import conf, ledger_export, service_record, timestamps
-from registry.ledger_export import Wanted
+from registry import conf, timestamps
+from registry.history import ledger_export, service_record
+from registry.history.ledger_export import Wanted
 from registry.rest_api import shapes
 from registry.rest_base import paging, parsing, scope, views
 

@@ -11,13 +11,13 @@ from rest_framework import exceptions
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from registry import bulk, comparison, conf, errors, permissions, targets, timestamps
-from registry.bulk import Done, Step
+from registry import bulk, comparison, conf, errors, permissions, timestamps
+from registry.bulk import Done, Step, targets
+from registry.bulk.tagging import Order
 from registry.comparison import Search
 from registry.models import ModelVersion
 from registry.rest_api.bulk_shapes import BulkBody, BulkSerializer, RollBackManyBody, RollBackManySerializer
 from registry.rest_base import idempotency, parsing, scope, views
-from registry.tagging import Order
 
 
 class VersionsBulk(views.ApiView):

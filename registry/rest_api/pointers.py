@@ -12,7 +12,8 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from registry import history, lifecycle, succession, timestamps
+from registry import history, lifecycle, timestamps
+from registry.lifecycle import succession
 from registry.models import Event, ModelVersion, RegisteredModel
 from registry.rest_api import shapes, texts
 from registry.rest_base import idempotency, parsing, scope, views

@@ -9,9 +9,10 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from registry import retention, selection, timestamps
+from registry import retention, timestamps
 from registry.rest_base import idempotency, paging, parsing, scope, views
-from registry.selection import Key, Scope
+from registry.retention import selection
+from registry.retention.selection import Key, Scope
 
 # What a request can mark within a deadline of seconds; the cursor of its answer goes on.
 MARKED_MOST = 1000

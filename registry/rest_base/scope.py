@@ -12,9 +12,9 @@ from rest_framework import serializers
 from rest_framework.request import Request
 
 from registry import errors, identifiers, permissions, rows
+from registry.lifecycle.succession import NoChampion
 from registry.models import Fleet, ModelVersion, RegisteredModel
 from registry.rest_base import parsing
-from registry.succession import NoChampion
 
 Row = TypeVar("Row", bound=Model)
 

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from drf_spectacular.generators import SchemaGenerator
 
-from registry import artifacts, history, holding, lifecycle, registration, succession, timestamps
+from registry import artifacts, history, holding, lifecycle, timestamps
 from registry.errors import PerennialError
+from registry.lifecycle import registration, succession
 from registry.rest_api import holds
 from registry.rest_base import idempotency, problems, scope
 from tests.config.test_rest_routes import TABLE

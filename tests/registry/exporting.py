@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from registry import bundle, lifecycle
+from registry.bundle.tables import Table
 from registry.models import Fleet, ModelVersion, RegisteredModel
 from registry.reports import Scorecard
-from registry.tables import Table
 from tests import factories
 from tests.factories import NOW
 

@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from registry import artifacts, lifecycle, retention, selection
+from registry import artifacts, lifecycle, retention
 from registry.models import Fleet, ModelVersion, RegisteredModel, Retention
+from registry.retention import selection
 from tests import factories
 from tests.factories import NOW
 

@@ -7,7 +7,8 @@ from django.core.management import call_command
 from django.db import connection, transaction
 
 from config import checks
-from registry import history, restoring
+from registry import history
+from registry.history import restoring
 from registry.models import Event, RegisteredModel
 from tests import factories
 from tests.factories import NOW

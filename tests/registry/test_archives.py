@@ -9,7 +9,8 @@ import zipfile
 import pytest
 import zstandard
 
-from registry import archives, bundle, examination, formats
+from registry import bundle
+from registry.bundle import archives, examination, formats
 
 LIMITS = bundle.Limits(max_bytes=2**26, max_unpacked_bytes=2**28, max_ratio=10_000)
 SKOPS = formats.Format(name="skops-ridge-1", trainer="ridge", kinds=frozenset({"regression"}), zipped=True)

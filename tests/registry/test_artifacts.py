@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from registry import artifacts, lifecycle, signatures
+from registry import artifacts, lifecycle
+from registry.artifacts import signatures
 from registry.models import ModelVersion, RegisteredModel
 from tests import factories
 

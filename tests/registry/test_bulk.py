@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
-from registry import artifacts, bulk, identifiers, lifecycle, tagging, targets
+from registry import artifacts, bulk, identifiers, lifecycle
+from registry.bulk import tagging, targets
+from registry.bulk.tagging import Order
+from registry.bulk.targets import Wanted
 from registry.models import Event, Fleet, ModelVersion, RegisteredModel
-from registry.tagging import Order
-from registry.targets import Wanted
 from tests import factories
 from tests.factories import NOW
 from tests.rest_client import caller, problem

@@ -15,9 +15,9 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from registry import bundle, tables
-from registry.bundle import Bundle, BundleInvalid, Limits
-from registry.tables import Table, TableInvalid
+from registry import bundle
+from registry.bundle import Bundle, BundleInvalid, Limits, tables
+from registry.bundle.tables import Table, TableInvalid
 
 LIMITS = Limits(max_bytes=10 * 1024**2, max_unpacked_bytes=64 * 1024**2, max_ratio=200)
 DAY = datetime(2026, 3, 1, tzinfo=UTC)

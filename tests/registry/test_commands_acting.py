@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from registry import identifiers, lifecycle, seals
+from registry import identifiers, lifecycle
+from registry.exchange import seals
 from registry.models import Event, ModelVersion, RegisteredModel
 from tests import factories
 from tests.config.commands import Said, run

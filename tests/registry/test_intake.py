@@ -15,10 +15,12 @@ import pytest
 import zstandard
 from pytest_django import Settings
 
-from registry import artifacts, bundle, conf, deliveries, errors, examination, formats, identifiers, intake, lifecycle
-from registry.deliveries import Delivery
+from registry import artifacts, bundle, conf, errors, identifiers, lifecycle
+from registry.bundle import examination, formats
+from registry.bundle.tables import Table
+from registry.exchange import deliveries, intake
+from registry.exchange.deliveries import Delivery
 from registry.models import Event, Fleet, ModelVersion, RegisteredModel
-from registry.tables import Table
 from tests import factories
 from tests.deliveries import NAIVE, PREDICTIONS, delivery, forecaster, packed
 from tests.factories import NOW

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from registry import chains, history, lifecycle, placing
+from registry import history, lifecycle
+from registry.history import chains
+from registry.lifecycle import placing
 from registry.models import Export, Fleet, RegisteredModel
 from tests import factories
 from tests.config.commands import run

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from registry import history, ledger_export, lifecycle, sheets
-from registry.ledger_export import Wanted
+from registry import history, lifecycle, sheets
+from registry.history import ledger_export
+from registry.history.ledger_export import Wanted
 from registry.models import Event, Fleet, RegisteredModel
 from registry.reports import Check
 from tests import factories

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from registry import artifacts, lifecycle, orphans, store
+from registry import artifacts, lifecycle, store
 from registry.models import Event
-from registry.objects import Removed
+from registry.retention import orphans
+from registry.retention.objects import Removed
 from registry.store import StoreUnavailable
 from tests import factories
 from tests.factories import NOW

@@ -12,7 +12,8 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from pytest_django import Settings
 
-from registry import identifiers, lifecycle, seals
+from registry import identifiers, lifecycle
+from registry.exchange import seals
 from registry.models import Event, Fleet, ModelVersion, RegisteredModel
 from tests import factories
 from tests.deliveries import NAIVE, PREDICTIONS, forecaster, packed

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
-from registry import holding, lifecycle, retention, selection
+from registry import holding, lifecycle, retention
 from registry.models import Event, ModelVersion, RegisteredModel, Retention
-from registry.selection import Scope, Tally
+from registry.retention import selection
+from registry.retention.selection import Scope, Tally
 from tests import factories
 from tests.factories import NOW
 from tests.registry import kept

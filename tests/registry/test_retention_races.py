@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from registry import artifacts, lifecycle, objects, registration, store
+from registry import artifacts, lifecycle, store
+from registry.lifecycle import registration
 from registry.models import ModelVersion, RegisteredModel
+from registry.retention import objects
 from tests import factories
 from tests.factories import NOW
 from tests.registry import kept

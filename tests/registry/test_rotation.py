@@ -10,8 +10,10 @@ import pytest
 from django.core.management import call_command
 from pytest_django import Settings
 
-from registry import artifacts, rotation, signatures
+from registry import artifacts
+from registry.artifacts import signatures
 from registry.models import Event, ModelVersion
+from registry.upkeep import rotation
 from tests import factories
 
 pytestmark = pytest.mark.django_db

@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pytest_django import DjangoAssertNumQueries
 
-from registry import selection
 from registry.models import Fleet, Hold, ModelVersion, RegisteredModel, Retention
-from registry.selection import Scope
+from registry.retention import selection
+from registry.retention.selection import Scope
 from tests import factories
 from tests.factories import NOW
 

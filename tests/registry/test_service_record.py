@@ -8,7 +8,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from registry import lifecycle, service_record
+from registry import lifecycle
+from registry.history import service_record
 from registry.models import RegisteredModel
 from tests import factories
 from tests.factories import NOW

@@ -9,7 +9,8 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from pytest_django import DjangoAssertNumQueries
 
-from registry import artifacts, history, identifiers, lifecycle, states, succession
+from registry import artifacts, history, identifiers, lifecycle
+from registry.lifecycle import states, succession
 from registry.models import Event, Hold, ModelVersion, RegisteredModel
 from tests import factories
 

@@ -10,21 +10,10 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
-from registry import (
-    artifacts,
-    backups,
-    containers,
-    grace,
-    holding,
-    lifecycle,
-    objects,
-    orphans,
-    retention,
-    store,
-    sweeping,
-    timestamps,
-)
+from registry import artifacts, holding, lifecycle, retention, store, timestamps
 from registry.models import Event, ModelVersion
+from registry.retention import backups, grace, objects, orphans, sweeping
+from registry.upkeep import containers
 from tests import factories
 from tests.factories import NOW
 from tests.registry import kept

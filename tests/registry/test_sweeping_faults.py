@@ -11,8 +11,8 @@ import pytest
 from django.db import OperationalError, connection
 from pytest_django import Settings
 
-from registry import objects, sweeping
 from registry.models import ModelVersion
+from registry.retention import objects, sweeping
 from registry.store import DiskStore
 from tests.registry import kept
 

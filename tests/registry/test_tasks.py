@@ -9,8 +9,9 @@ import pytest
 import redis
 from pytest_django import Settings
 
-from registry import orphans, retention, selection, sweeping, tasks, ticks, timestamps
+from registry import retention, tasks, ticks, timestamps
 from registry.models import ModelVersion, Tick
+from registry.retention import orphans, selection, sweeping
 from tests.factories import NOW
 from tests.registry import kept
 

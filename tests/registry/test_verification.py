@@ -10,8 +10,9 @@ import pytest
 from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
-from registry import artifacts, lifecycle, verification
+from registry import artifacts, lifecycle
 from registry.models import Event, Fleet, ModelVersion
+from registry.upkeep import verification
 from tests import factories
 
 pytestmark = pytest.mark.django_db

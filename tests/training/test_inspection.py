@@ -16,8 +16,9 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from registry import intake, lifecycle
-from registry.deliveries import Delivery
+from registry import lifecycle
+from registry.exchange import intake
+from registry.exchange.deliveries import Delivery
 from registry.models import Event, Fleet, ModelVersion
 from tests import factories
 from tests.deliveries import NAIVE, delivery, forecaster

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from registry import artifacts, lifecycle, signatures, store, succession
+from registry import artifacts, lifecycle, store
+from registry.artifacts import signatures
+from registry.lifecycle import succession
 from registry.models import Event, ModelVersion, RegisteredModel
 from tests import deliveries, factories
 from training import forecasting

@@ -7,8 +7,8 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
+from registry.bundle.formats import Format
 from registry.errors import Invalid
-from registry.formats import Format
 
 SEASONAL_NAIVE = "seasonal_naive"
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from registry import restoring, terminal
+from registry import terminal
+from registry.history import restoring
 
 
 class Command(terminal.Command):

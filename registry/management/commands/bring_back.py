@@ -6,7 +6,8 @@ from argparse import ArgumentParser
 from typing import Any
 from uuid import UUID
 
-from registry import backups, retention, terminal, timestamps
+from registry import retention, terminal, timestamps
+from registry.retention import backups
 
 
 class Command(terminal.Command):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from registry import seals, terminal
+from registry import terminal
+from registry.exchange import seals
 
 
 class Command(terminal.Command):

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO, cast
 
-from registry import ledger_export, service_record, terminal, timestamps
-from registry.ledger_export import Wanted
+from registry import terminal, timestamps
+from registry.history import ledger_export, service_record
+from registry.history.ledger_export import Wanted
 from registry.models import Event, Fleet, RegisteredModel
 
 SHOWN = 20

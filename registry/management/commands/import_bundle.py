@@ -6,7 +6,8 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from registry import intake, terminal, timestamps
+from registry import terminal, timestamps
+from registry.exchange import intake
 from registry.management import acting
 from registry.management.commands.register import read, tell
 

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from registry import orphans, terminal, timestamps
+from registry import terminal, timestamps
 from registry.models import ModelVersion
-from registry.objects import Removed
+from registry.retention import orphans
+from registry.retention.objects import Removed
 from registry.store import Entry
 
 SHOWN = 20

@@ -8,10 +8,10 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from registry import display, retention, selection, sweeping, terminal, timestamps
+from registry import display, retention, terminal, timestamps
 from registry.models import Fleet, RegisteredModel
-from registry.retention import Preview
-from registry.selection import Candidate, Scope, Tally
+from registry.retention import Preview, selection, sweeping
+from registry.retention.selection import Candidate, Scope, Tally
 
 SHOWN = 20
 

@@ -7,8 +7,9 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from registry import conf, intake, terminal, timestamps
-from registry.deliveries import Delivery
+from registry import conf, terminal, timestamps
+from registry.exchange import intake
+from registry.exchange.deliveries import Delivery
 from registry.management import acting
 from registry.models import ModelVersion
 

@@ -6,11 +6,11 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from typing import Any
 
-from registry import bulk, lifecycle, targets, terminal, timestamps
-from registry.bulk import Step
+from registry import bulk, lifecycle, terminal, timestamps
+from registry.bulk import Step, targets
+from registry.bulk.targets import Wanted
 from registry.management import acting
 from registry.models import Fleet, RegisteredModel
-from registry.targets import Wanted
 
 
 class Command(terminal.Command):

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from registry import rotation, terminal, timestamps
-from registry.rotation import KeyUse, Rotated
+from registry import terminal, timestamps
+from registry.upkeep import rotation
+from registry.upkeep.rotation import KeyUse, Rotated
 
 
 class Command(terminal.Command):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from registry import tagging, terminal, timestamps
+from registry import terminal, timestamps
+from registry.bulk import tagging
+from registry.bulk.tagging import Order
 from registry.management import acting
 from registry.models import RegisteredModel
-from registry.tagging import Order
 
 
 class Command(acting.Command):

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from registry import lifecycle, terminal, timestamps, verification
+from registry import lifecycle, terminal, timestamps
 from registry.errors import PerennialError
-from registry.verification import Checked
+from registry.upkeep import verification
+from registry.upkeep.verification import Checked
 
 # More than people read; the numbers go on.
 TOLD = 1000

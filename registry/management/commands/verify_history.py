@@ -6,8 +6,9 @@ from argparse import ArgumentParser
 from collections.abc import Iterator
 from typing import Any
 
-from registry import chains, terminal
-from registry.chains import Break
+from registry import terminal
+from registry.history import chains
+from registry.history.chains import Break
 from registry.models import RegisteredModel
 
 # More breaks than people read; the counts go on.

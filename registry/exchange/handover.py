@@ -9,8 +9,8 @@ from typing import Any
 
 from registry import artifacts, bundle, conf, errors, sheets
 from registry.bundle import Bundle
+from registry.bundle.tables import Table
 from registry.models import ModelVersion
-from registry.tables import Table
 
 ROWS_AT_ONCE = 500
 PARTS = ("validation", "test")

@@ -13,11 +13,12 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, Field, StringConstraints, ValidationError
 
-from registry import identifiers, registration, timestamps
+from registry import identifiers, timestamps
+from registry.bundle.tables import Table
 from registry.fields import adapter
-from registry.registration import MetadataInvalid
+from registry.lifecycle import registration
+from registry.lifecycle.registration import MetadataInvalid
 from registry.reports import Scorecard
-from registry.tables import Table
 
 MOST_ERRORS = 5
 

@@ -13,8 +13,8 @@ from uuid import UUID
 
 from django.core.exceptions import ValidationError
 
-from registry import conf, errors, history, identifiers, rows, signatures, timestamps
-from registry.artifacts import Stored
+from registry import conf, errors, history, identifiers, rows, timestamps
+from registry.artifacts import Stored, signatures
 from registry.models import ModelVersion, RegisteredModel
 from registry.reports import Scorecard
 

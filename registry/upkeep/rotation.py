@@ -15,7 +15,8 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import Count
 
-from registry import lifecycle, signatures
+from registry import lifecycle
+from registry.artifacts import signatures
 from registry.models import ModelVersion
 
 logger = logging.getLogger(__name__)

@@ -1,7 +1,8 @@
 """Owns pruning: what the policy would mark, the mark itself, and the way back from it.
 
-Marking archives, so it can be undone until the sweep (`registry.sweeping`). Refuses to touch what a pointer leads to or
-a hold keeps, also where pointer or hold came after the selection: the lifecycle looks again under the model's lock.
+Marking archives, so it can be undone until the sweep (`registry.retention.sweeping`). Refuses to touch what a
+pointer leads to or a hold keeps, also where pointer or hold came after the selection: the lifecycle looks again under
+the model's lock.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from itertools import groupby
 from operator import attrgetter
 from uuid import UUID
 
-from registry import errors, grace, holding, lifecycle, selection, states
+from registry import errors, holding, lifecycle
+from registry.lifecycle import states
 from registry.models import Fleet, Hold
-from registry.selection import START, Candidate, Key, Policy, Scope, Tally
+from registry.retention import grace, selection
+from registry.retention.selection import START, Candidate, Key, Policy, Scope, Tally
 
 CAUSE = "retention"
 MARKED_AT_ONCE = 500

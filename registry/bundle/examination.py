@@ -9,8 +9,9 @@ from __future__ import annotations
 import io
 import zipfile
 
-from registry import archives, errors
-from registry.formats import Format
+from registry import errors
+from registry.bundle import archives
+from registry.bundle.formats import Format
 
 # Of a forecaster stored as JSON; parsed it takes up to twenty times as much. Those of this product have some ten kB.
 JSON_BYTES = 8 * 1024**2

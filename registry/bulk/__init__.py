@@ -1,6 +1,7 @@
 """Owns what people do to many versions or models at once: one door for REST, admin and commands, a result for each.
 
-Each action is the very one of `registry.lifecycle` or `registry.tagging`, rehearsed where only its preview is wanted.
+Each action is the very one of `registry.lifecycle` or `registry.bulk.tagging`, rehearsed where only its preview is
+wanted.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ from uuid import UUID
 
 from django.db import transaction
 
-from registry import conf, errors, lifecycle, permissions, tagging
+from registry import conf, errors, lifecycle, permissions
+from registry.bulk import tagging
+from registry.bulk.tagging import Order
 from registry.lifecycle import Outcome
+from registry.lifecycle.states import VersionUnknown
 from registry.models import ModelVersion, RegisteredModel
 from registry.permissions import Role
-from registry.states import VersionUnknown
-from registry.tagging import Order
 
 TAG = "tag"
 _DEEDS: Mapping[str, Callable[..., Outcome]] = {

@@ -17,8 +17,9 @@ from typing import Any
 
 import zstandard
 
-from registry import archives, errors, tables
-from registry.tables import Table
+from registry import errors
+from registry.bundle import archives, tables
+from registry.bundle.tables import Table
 
 BUNDLE_VERSION = 1
 LEVEL = 3

@@ -14,11 +14,12 @@ from uuid import UUID
 
 from django.db import transaction
 
-from registry import enrolment, errors, lifecycle, rows, seals, sifting
-from registry.deliveries import Delivery, Particulars
+from registry import enrolment, errors, lifecycle, rows
+from registry.exchange import seals, sifting
+from registry.exchange.deliveries import Delivery, Particulars
+from registry.exchange.sifting import Sifted
 from registry.lifecycle import Registration, Stored, VersionIdTaken
 from registry.models import Fleet, ModelVersion
-from registry.sifting import Sifted
 
 _MODELS = "SELECT entity_key, id FROM registry_registeredmodel WHERE fleet_id = %s AND entity_key = ANY(%s)"
 _TAKEN = "SELECT id FROM registry_modelversion WHERE id = ANY(%s::uuid[])"

@@ -17,10 +17,12 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import Q
 
-from registry import artifacts, conf, containers, lifecycle, objects, store
+from registry import artifacts, conf, lifecycle, store
 from registry.models import ModelVersion
-from registry.objects import Removed
+from registry.retention import objects
+from registry.retention.objects import Removed
 from registry.store import Entry, Store
+from registry.upkeep import containers
 
 FOLDERS = 256
 DIGESTS_AT_ONCE = 5000

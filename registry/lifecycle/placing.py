@@ -13,10 +13,11 @@ from uuid import UUID
 
 from django.db import transaction
 
-from registry import artifacts, errors, history, pointers, succession
+from registry import artifacts, errors, history
+from registry.lifecycle import pointers, succession
+from registry.lifecycle.pointers import Move
+from registry.lifecycle.succession import NothingToRollBackTo
 from registry.models import Event, ModelVersion, RegisteredModel
-from registry.pointers import Move
-from registry.succession import NothingToRollBackTo
 
 NOMINATED = "registry.challenger.nominated"
 REJECTED = "registry.version.rejected"
@@ -62,7 +63,7 @@ def move(
     cause: str,
     at: datetime,
 ) -> Placed:
-    """Move pointers by one of the statements of `registry.pointers`, with the events, in one transaction."""
+    """Move pointers by one of the statements of `registry.lifecycle.pointers`, with the events, in one transaction."""
     # Lock first: an UPDATE alone would compare with what stood when it began to wait, and deadlock with its like.
     heads = history.lock([move.registered_model_id for move in moves])
     return _move(moves, compare_and_set, heads=heads, kind=kind, actor=actor, cause=cause, at=at)[0]

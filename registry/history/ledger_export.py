@@ -14,7 +14,7 @@ from typing import Any
 from django.db.models import Q, QuerySet
 
 from registry import sheets
-from registry.chains import BATCH_ROWS, COLUMNS, Link, canonical, report_text
+from registry.history.chains import BATCH_ROWS, COLUMNS, Link, canonical, report_text
 from registry.models import Event, Fleet, RegisteredModel
 
 MODELS_AT_ONCE = 500

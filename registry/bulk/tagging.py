@@ -13,8 +13,8 @@ from uuid import UUID
 from django.db import connection, transaction
 
 from registry import errors, history, identifiers
+from registry.lifecycle.states import VersionUnknown
 from registry.models import ModelVersion
-from registry.states import VersionUnknown
 
 VERSION_TAGGED, MODEL_TAGGED = "registry.version.tagged", "registry.model.tagged"
 MOST_TAGS = 20

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from registry import artifacts, errors, signatures, store
+from registry import artifacts, errors, store
+from registry.artifacts import signatures
 from registry.models import Fleet, ModelVersion
 
 BATCH_ROWS = 500

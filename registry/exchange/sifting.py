@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from registry import bundle, conf, deliveries, enrolment, errors, examination, formats, identifiers
-from registry.bundle import Bundle
-from registry.deliveries import Delivery, Particulars
-from registry.formats import Format
+from registry import bundle, conf, enrolment, errors, identifiers
+from registry.bundle import Bundle, examination, formats
+from registry.bundle.formats import Format
+from registry.exchange import deliveries
+from registry.exchange.deliveries import Delivery, Particulars
+from registry.lifecycle.registration import MetadataInvalid
 from registry.models import Fleet
-from registry.registration import MetadataInvalid
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,14 +16,15 @@ from uuid import UUID
 
 from django.db import transaction
 
-from registry import artifacts, errors, history, placing, pointers, registration, states, succession
+from registry import artifacts, errors, history
 from registry.artifacts import Stored
+from registry.lifecycle import placing, pointers, registration, states, succession
+from registry.lifecycle.placing import NOMINATED, REJECTED, ChampionMoved, Placed, RolledBack
+from registry.lifecycle.pointers import Move
+from registry.lifecycle.registration import MetadataInvalid, Registration, VersionIdTaken
+from registry.lifecycle.states import Outcome, StateForbids, VersionHeld, VersionInUse, VersionUnknown
+from registry.lifecycle.succession import AlreadyChampion, NothingToRollBackTo, VersionForeign, VersionNotReady
 from registry.models import Event, ModelVersion, RegisteredModel
-from registry.placing import NOMINATED, REJECTED, ChampionMoved, Placed, RolledBack
-from registry.pointers import Move
-from registry.registration import MetadataInvalid, Registration, VersionIdTaken
-from registry.states import Outcome, StateForbids, VersionHeld, VersionInUse, VersionUnknown
-from registry.succession import AlreadyChampion, NothingToRollBackTo, VersionForeign, VersionNotReady
 
 __all__ = [
     "AlreadyChampion",
@@ -234,7 +235,7 @@ def forget(version_ids: Sequence[UUID], *, actor: str, reason: str, at: datetime
 
 
 def bring_back(version_ids: Sequence[UUID], *, actor: str, reason: str, at: datetime) -> Outcome:
-    """Make deleted versions archived ones again, whose bytes `registry.backups` has put back; no sweep awaits them."""
+    """Make deleted versions archived again, whose bytes `registry.retention.backups` has put back; no sweep awaits."""
     return states.change(states.BRING_BACK, version_ids, actor=actor, cause="manual", reason=_given(reason), at=at)
 
 

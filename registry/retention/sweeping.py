@@ -1,7 +1,8 @@
 """Owns the sweep: marked versions whose grace is over are forgotten, then the bytes that nobody else needs go.
 
-Rows and metadata stay. A crash between the two leaves objects without a row, which `registry.orphans` finds. Refuses
-nothing by itself: what a pointer leads to or a hold keeps is spared by the lifecycle, looked at under the model's lock.
+Rows and metadata stay. A crash between the two leaves objects without a row, which `registry.retention.orphans` finds.
+Refuses nothing by itself: what a pointer leads to or a hold keeps is spared by the lifecycle, looked at under the
+model's lock.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from registry import backups, errors, grace, lifecycle, objects, store
+from registry import errors, lifecycle, store
 from registry.models import ModelVersion
-from registry.objects import Removed
+from registry.retention import backups, grace, objects
+from registry.retention.objects import Removed
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,8 @@ import hmac
 from dataclasses import dataclass
 from uuid import UUID
 
-from registry import conf, errors, signatures
+from registry import conf, errors
+from registry.artifacts import signatures
 from registry.models import ModelVersion
 
 _DERIVED_FOR = b"perennial export key 1"

@@ -17,8 +17,9 @@ from django.db import OperationalError, models, transaction
 from django.db.models import Q
 from psycopg.errors import ObjectNotInPrerequisiteState
 
-from registry import chains, errors, rows
-from registry.chains import BATCH_ROWS, CHAMPION_KINDS, PROMOTED, ROLLED_BACK, Break
+from registry import errors, rows
+from registry.history import chains
+from registry.history.chains import BATCH_ROWS, CHAMPION_KINDS, PROMOTED, ROLLED_BACK, Break
 from registry.models import Event, ModelVersion, RegisteredModel
 from registry.reports import GateReport
 

@@ -1,7 +1,8 @@
 """Owns artifacts: bytes under their SHA-256, signed for one version, verified on the very bytes that are handed out.
 
 Whoever can write to the store, or move columns from one row to another, makes a file that is refused
-(`registry.signatures`). A store that does not answer, or a key that is not set, is no damage and has errors of its own.
+(`registry.artifacts.signatures`). A store that does not answer, or a key that is not set, is no damage and has
+errors of its own.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from dataclasses import dataclass
 from django.db import connection, transaction
 
 import registry.store
-from registry import conf, errors, signatures
+from registry import conf, errors
+from registry.artifacts import signatures
 from registry.models import ModelVersion
 
 # Below it an artifact shares a container with others of its call; one read of a range is as quick as one of an object.
