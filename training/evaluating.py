@@ -39,6 +39,7 @@ def _scored(case: Case) -> Outcome:
     try:
         forecaster = forecasting.load(version)
     except errors.PerennialError as error:
+        forecasting.note_failure(version, error, at=clock.now())
         return _failed(case.run, Refused(code=error.code, sentence=error.sentence, next_step=error.next_step))
     windows = _unseen(case, version.fit_end)
     if not windows:

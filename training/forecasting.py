@@ -73,20 +73,22 @@ def _tried(version: ModelVersion, at: datetime) -> Forecaster | None:
         return None
     try:
         return load(version)
-    except (artifacts.ArtifactMissing, artifacts.ArtifactCorrupted) as error:
-        _warn(version, error)
-        lifecycle.quarantine([version.pk], actor="system", reason=error.sentence, at=at, cause=DAMAGED)
     except errors.Unavailable:
         raise
     except errors.PerennialError as error:
-        # A signature that fails or a trainer that is not installed may be this installation's fault, for every
-        # version at once; bytes that are not those of the row never are.
-        _warn(version, error)
+        note_failure(version, error, at=at)
     return None
 
 
-def _warn(version: ModelVersion, error: errors.PerennialError) -> None:
+def note_failure(version: ModelVersion, error: errors.PerennialError, *, at: datetime) -> None:
+    """Say that a version could not be loaded; damaged or missing bytes quarantine it, once, with an event.
+
+    A signature that fails or a trainer that is not installed changes nothing: it may be this installation's fault, for
+    every version at once; bytes that are not those of the row never are.
+    """
     logger.warning("%s cannot be loaded: %s", version, error, extra={"version": str(version.pk), "code": error.code})
+    if isinstance(error, artifacts.ArtifactMissing | artifacts.ArtifactCorrupted):
+        lifecycle.quarantine([version.pk], actor="system", reason=error.sentence, at=at, cause=DAMAGED)
 
 
 def load(version: ModelVersion) -> Forecaster:

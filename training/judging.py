@@ -5,7 +5,6 @@ The incumbent never saw the windows: its stored forecaster where it was fitted b
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,13 +12,12 @@ from typing import Any
 from registry import errors
 from registry.models import ModelVersion
 from registry.reports import Check, GateReport, Verdict
-from training import candidates, dataset, evaluation, forecasting, gate
+from training import candidates, clock, dataset, evaluation, forecasting, gate
 from training.candidates import Candidate, Field
 from training.evaluation import Scored
 from training.trainers import table
 from training.trainers.base import Fitted, Forecaster, Refused
 
-logger = logging.getLogger(__name__)
 STORED, TWIN, SAME_RECIPE, UNSCORED, NONE = "stored", "twin", "same_recipe", "unscored", "none"
 
 
@@ -67,7 +65,7 @@ def _incumbent(field: Field) -> _Incumbent:
         scored = evaluation.predict_windows(stored, field.case.split.windows)
     except errors.PerennialError as error:
         # Damaged, or of other columns: it must not block the retraining that replaces it; its recipe is in the row.
-        logger.warning("the champion cannot answer", extra={"version": str(champion.pk), "code": error.code})
+        forecasting.note_failure(champion, error, at=clock.now())
         told = f"The champion cannot answer, its recipe is scored instead: {error.sentence}"
         return _Incumbent(champion=champion, how=_again(champion, field), warnings=(told,))
     if _unseen(champion, field):

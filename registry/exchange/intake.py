@@ -8,6 +8,7 @@ read the forecaster the version is pending and cannot be placed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
@@ -109,7 +110,6 @@ def only(results: Iterable[ModelVersion | errors.PerennialError]) -> ModelVersio
     return result
 
 
-@transaction.atomic
 def _register(
     fleet: Fleet,
     parcels: Sequence[Parcel | errors.PerennialError],
@@ -120,12 +120,14 @@ def _register(
     reason: str,
     cause: str,
 ) -> list[ModelVersion | errors.PerennialError]:
-    decided = _without_taken(parcels)
-    owners = _owners(fleet, decided, create=create, actor=actor, cause=cause, at=at)
-    wanted = [_registration(each, owners) if isinstance(each, Parcel) else each for each in decided]
-    sound = [each for each in wanted if isinstance(each, Registration)]
-    made = iter(lifecycle.register(sound, actor=actor, cause=cause, reason=reason, at=at))
-    return [next(made) if isinstance(each, Registration) else each for each in wanted]
+    # Where no models are made the registration is the only change, and is a transaction by itself.
+    with transaction.atomic() if create else nullcontext():
+        decided = _without_taken(parcels)
+        owners = _owners(fleet, decided, create=create, actor=actor, cause=cause, at=at)
+        wanted = [_registration(each, owners) if isinstance(each, Parcel) else each for each in decided]
+        sound = [each for each in wanted if isinstance(each, Registration)]
+        made = iter(lifecycle.register(sound, actor=actor, cause=cause, reason=reason, at=at))
+        return [next(made) if isinstance(each, Registration) else each for each in wanted]
 
 
 def _parcel(each: Sifted, place: Stored) -> Parcel:
@@ -156,8 +158,9 @@ def _owners(
 
 
 def _without_taken(parcels: Sequence[Parcel | errors.PerennialError]) -> list[Parcel | errors.PerennialError]:
-    ids = [each.version_id for each in parcels if isinstance(each, Parcel)]
-    taken: set[UUID] = {version_id for (version_id,) in rows.found(_TAKEN, [ids])}
+    # An id that was made here a moment ago is nobody's yet.
+    said = [each.version_id for each in parcels if isinstance(each, Parcel) and each.particulars.version_id]
+    taken: set[UUID] = {version_id for (version_id,) in rows.found(_TAKEN, [said])} if said else set()
     decided: list[Parcel | errors.PerennialError] = []
     for each in parcels:
         if isinstance(each, Parcel) and each.version_id in taken:

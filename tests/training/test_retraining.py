@@ -335,6 +335,17 @@ def test_an_evaluation_without_newer_rows_says_that_no_score_would_be_fair(tmp_p
     assert run_of(fleet.retrain("a", kind="evaluate")).code == "nothing_unseen"
 
 
+@pytest.mark.requirement("R22")
+def test_an_evaluation_that_finds_the_file_gone_quarantines_its_version(tmp_path: Path, artifact_folder: Path) -> None:
+    fleet = daily(tmp_path)
+    champion = champion_of(run_of(fleet.retrain()))
+    digest = champion.artifact_digest
+    (artifact_folder / "artifacts" / digest[:2] / digest).unlink()
+    assert run_of(fleet.retrain("a", kind="evaluate")).code == "artifact_missing"
+    champion.refresh_from_db()
+    assert champion.state == ModelVersion.State.QUARANTINED
+
+
 def test_equal_rows_make_one_snapshot(tmp_path: Path) -> None:
     fleet = daily(tmp_path)
     fleet.retrain()
