@@ -9,6 +9,10 @@ UV_VERSION := 0.13.8
 PYTHON := .venv/bin/python
 STAMP := .venv/.perennial-setup
 MLFLOW := .venv-mlflow/.perennial-setup
+SHORT := not faults_long and not benchmark
+# What runs installations of its own and counts seconds has the machine to itself. A test of the rest keeps one core
+# busy, with the server that answers it: two processes, each with servers of its own, take little more than half as long.
+ALONE := tests/faults tests/flows tests/local
 
 .PHONY: help setup demo up test faults coverage check fix bench
 
@@ -24,14 +28,21 @@ demo: $(STAMP) ## Train two real fleets and show what happened; ONCE=1 ends inst
 up: $(STAMP) ## Run web, beat and the workers on this machine
 	@$(PYTHON) manage.py up
 
-test: $(STAMP) ## Run all tests on real PostgreSQL and Redis
-	@$(PYTHON) -m pytest -m "not faults_long and not benchmark" $(ARGS)
+test: $(STAMP) ## Run all tests on real PostgreSQL and Redis; those that ARGS chooses in one process
+ifeq ($(strip $(ARGS)),)
+	@failed=0; \
+	$(PYTHON) -m pytest -m "$(SHORT)" $(ALONE) || failed=1; \
+	$(PYTHON) -m pytest -m "$(SHORT)" $(ALONE:%=--ignore=%) -n 2 --dist worksteal || failed=1; \
+	exit $$failed
+else
+	@$(PYTHON) -m pytest -m "$(SHORT)" $(ARGS)
+endif
 
 faults: $(STAMP) ## Run the long fault tests too
 	@$(PYTHON) -m pytest -m "not benchmark" tests/faults $(ARGS)
 
 coverage: $(STAMP) ## Run the tests that need no running installation, and hold the share of code that they reach
-	@$(PYTHON) -m pytest -m "not faults_long and not benchmark" --ignore tests/faults --ignore tests/flows --ignore tests/browser \
+	@$(PYTHON) -m pytest -m "$(SHORT)" --ignore tests/faults --ignore tests/flows --ignore tests/browser \
 	    --cov --cov-report=term:skip-covered $(ARGS)
 
 check: $(STAMP) ## Everything that must hold before a commit, apart from the tests

@@ -14,12 +14,12 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from registry import conf, metrics, schema, ticks
+from registry import conf, errors, metrics, ownership, schema, ticks
 from registry.history import restoring
 from training import clock, workers
 
 API_ROUTE = "api/v1/"
-QUEUES = ("control", "interactive", "training")
+QUEUES = ("control", "maintenance", "interactive", "training")
 REDIS_SECONDS = 1.0
 TICK_SILENT = timedelta(seconds=60)  # the dispatcher ticks every second, the slowest sweep every quarter of a minute
 
@@ -141,6 +141,16 @@ def every_added_metric_keeps_its_contract(**kwargs: Any) -> list[checks.CheckMes
         metrics.catalogue()
     except metrics.MetricInvalid as error:
         return [checks.Error(error.sentence, hint=error.next_step, id="perennial.E003")]
+    return []
+
+
+@checks.register(checks.Tags.files)
+def the_backup_store_is_another_place(**kwargs: Any) -> list[checks.CheckMessage]:
+    """Refuse a second store within the first one: what takes the one takes the copies too."""
+    try:
+        ownership.refuse_overlap()
+    except errors.PerennialError as error:
+        return [checks.Error(error.sentence, hint=error.next_step, id="perennial.E004")]
     return []
 
 

@@ -27,11 +27,13 @@ WORKER_ENV = {
 
 
 def installation(*, web_port: int, training_slots: int | None = None) -> list[Process]:
-    """Return web, beat and the three workers of one machine, in the order of their start."""
+    """Return web, beat and the workers of one machine, in the order of their start."""
     return [
         web(port=web_port),
         beat(),
         worker("control", queues="control", slots=1),
+        # Of its own: what frees space works for a minute at a time, and the dispatcher is asked every second.
+        worker("maintenance", queues="maintenance", slots=1),
         worker("interactive", queues="interactive", slots=1),
         worker("training", queues="training,monitoring", slots=training_slots or cores()),
     ]

@@ -28,7 +28,10 @@ def sweeps(training: TrainingConf) -> dict[str, Sweep]:
         "stalled-runs": Sweep(task="training.requeue_stalled", every=training.sweep_every_seconds),
         # Files follow within 10 s: two of these, and the work of one.
         "export": Sweep(task="registry.export", every=5),
-        "retention": Sweep(task="registry.prune", every=HOUR),
-        "orphans": Sweep(task="registry.sweep_orphans", every=DAY),
-        "snapshots": Sweep(task="training.sweep_snapshots", every=DAY),
+        # These work for a minute at a time, on a queue where nothing else waits for them.
+        "retention": Sweep(task="registry.mark", every=HOUR, queue="maintenance"),
+        "retention-sweep": Sweep(task="registry.sweep", every=HOUR, queue="maintenance"),
+        "orphans": Sweep(task="registry.sweep_orphans", every=DAY, queue="maintenance"),
+        "temporary": Sweep(task="registry.sweep_temporary", every=DAY, queue="maintenance"),
+        "snapshots": Sweep(task="training.sweep_snapshots", every=DAY, queue="maintenance"),
     }

@@ -155,7 +155,7 @@ CELERY_TASK_TIME_LIMIT = 35 * 60
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_DISABLE_PREFETCH = True
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
-CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 60
+CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = env.int("PERENNIAL_WORKER_STOP_SECONDS", default=60)
 # On, every stop of an idle worker would take the whole timeout; nothing is prefetched that it could hand back.
 CELERY_WORKER_ENABLE_SOFT_SHUTDOWN_ON_IDLE = False
 CELERY_WORKER_MAX_TASKS_PER_CHILD = 50
@@ -185,7 +185,7 @@ def queues() -> list[Any]:
     """Return the declared queues; a message for any other is refused."""
     from kombu import Queue
 
-    return [Queue(name) for name in ("control", "interactive", "training", "monitoring")]
+    return [Queue(name) for name in ("control", "maintenance", "interactive", "training", "monitoring")]
 
 
 CELERY_TASK_QUEUES = queues()
@@ -253,6 +253,7 @@ SPECTACULAR_SETTINGS = {
         "RunKind": "training.models.TrainingRun.Kind",
         "BatchState": "training.models.Batch.State",
         "SourceKind": "training.models.Source.Kind",
+        "ItemOutcome": [("changed", "changed"), ("unchanged", "unchanged"), ("refused", "refused")],
         "RequestKind": [("retrain", "retrain"), ("evaluate", "evaluate")],
     },
 }

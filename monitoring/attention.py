@@ -13,7 +13,7 @@ from django.http import HttpRequest
 
 from registry import display, ticks, timestamps
 from registry.admin import base
-from registry.models import ModelVersion, RegisteredModel
+from registry.models import Export, Fleet, ModelVersion, RegisteredModel
 from training import conf, workers
 from training.admin import schedule
 from training.admin.outcomes import FAILED, FAILED_BATCH
@@ -56,6 +56,7 @@ def find(request: HttpRequest, *, now: datetime) -> list[Item]:
             _batches,
             _runs,
             _versions,
+            _exports,
             _policies,
             _challengers,
         )
@@ -139,6 +140,21 @@ def _versions(request: HttpRequest, now: datetime) -> Iterable[Item]:
             count=quarantined,
             address=display.listing(ModelVersion, state__exact="quarantined"),
             next_step="Roll back, then restore the file from a backup.",
+        )
+
+
+def _exports(request: HttpRequest, now: datetime) -> Iterable[Item]:
+    rows = base.scoped(Export.objects.all(), request, "registered_model__fleet__tenant")
+    # What failed is due again: without that bound every page would look at each model's row.
+    failed = rows.filter(due_at__isnull=False, failures__gt=0, registered_model__fleet__export__enabled=True)
+    fleets = failed.values_list("registered_model__fleet_id", "registered_model__fleet__name").order_by()
+    for fleet_id, name, count in fleets.annotate(Count("pk")).order_by("-pk__count", "registered_model__fleet_id")[:5]:
+        yield Item(
+            urgency="critical",
+            what=f"Models of {name} could not be exported: their folders are behind.",
+            count=count,
+            address=display.address(Fleet(pk=fleet_id)),
+            next_step="The page of the fleet says why. They are tried again by themselves.",
         )
 
 

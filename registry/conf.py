@@ -3,7 +3,14 @@
 from dataclasses import dataclass
 
 # A file may be that young only because its row is still to come, so an hour is the least that an orphan has to be old.
-LEAST = {"keep_versions": 0, "younger_than_days": 0, "served_within_days": 0, "grace_days": 0, "orphan_grace_hours": 1}
+LEAST = {
+    "keep_versions": 0,
+    "keep_champions": 0,
+    "younger_than_days": 0,
+    "served_within_days": 0,
+    "grace_days": 0,
+    "orphan_grace_hours": 1,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,10 +37,20 @@ class RegistryConf:
     """`name:secret` pairs divided by commas, as `manage.py bundle_key` prints them elsewhere: those can be imported."""
     upload_unpacked_bytes: int = 256 * 1024**2
     """Unpacked, of a bundle from elsewhere, in memory; a bomb is refused by what its header says."""
+    table_columns: int = 1000
+    """Of one table of predictions from elsewhere; those of this product have about ten."""
+    table_rows: int = 1_000_000
+    """Of the same; two years of minutes. Predictions are never cut: more are refused, and told so."""
+    table_cells: int = 5_000_000
+    """Of the same; looking at them takes the web process a second or two."""
+    table_row_characters: int = 64 * 1024
+    """Of one row of the same; a row is in memory while it is looked at."""
     bulk_items: int = 5000
     """Versions or models of one bulk call; one lock statement and one transaction stay short with it."""
     bulk_body_bytes: int = 64 * 1024**2
     """Body of one call that registers many versions; it is in memory while it is read."""
+    bulk_unpacked_bytes: int = 512 * 1024**2
+    """Unpacked, of all versions of such a call together: some ten times its body, looked at in well under a minute."""
     recipe_bytes: int = 64 * 1024
     """Parameters and library versions of one version, as JSON: lists show them, so they have to stay small."""
     lock_lease_seconds: float = 60.0
@@ -42,6 +59,8 @@ class RegistryConf:
     """Whether the periodic sweeps mark and delete versions; pruning by hand works in any case."""
     keep_versions: int = 5
     """Newest ready versions of a model that stay where its fleet says nothing: enough to go back a working week."""
+    keep_champions: int = 3
+    """Last ready versions that were champion, the present one counted, that stay: rolling back twice stays possible."""
     younger_than_days: int = 0
     """Younger versions stay where the fleet says nothing; 0: age alone keeps none."""
     served_within_days: int = 0

@@ -25,6 +25,13 @@ class EntityInvalid(errors.Invalid):
     )
 
 
+class ModelUnknown(errors.NotFound):
+    """The fleet has no registered model for that entity."""
+
+    code = "model_unknown"
+    next_step = "GET /api/v1/models/{fleet} and `manage.py models FLEET` list the models of a fleet."
+
+
 def check(key: str) -> None:
     """Refuse what cannot name an entity. Raises EntityInvalid."""
     if not _PATTERN.match(key):

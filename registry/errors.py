@@ -22,6 +22,10 @@ class PerennialError(Exception):
         if next_step is not None:
             self.next_step = next_step
 
+    def plain(self) -> dict[str, str]:
+        """Return it as programs read it, over REST and from commands: code, detail and next step."""
+        return {"code": self.code, "detail": self.sentence, "next_step": self.next_step}
+
     def __str__(self) -> str:
         return f"{self.sentence} {self.next_step}".strip()
 

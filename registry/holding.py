@@ -13,19 +13,20 @@ from uuid import UUID
 
 from django.db import transaction
 
-from registry import errors, history
-from registry.lifecycle import states
+from registry import errors, history, lifecycle, reasons
+from registry.lifecycle import Outcome, Verified
 from registry.models import Hold, ModelVersion
 
 HELD = "registry.version.held"
 LIFTED = "registry.version.hold_lifted"
+LONGEST_REASON = 500  # as the column is
 
 
-class ReasonMissing(errors.Invalid):
-    """Whoever finds a hold later has to learn what it is for, and whoever misses it why it was lifted."""
+class ReasonTooLong(errors.Invalid):
+    """Lists of holds show their reasons whole."""
 
-    code = "reason_missing"
-    next_step = "Say in a sentence why."
+    code = "reason_too_long"
+    next_step = "Say it shorter; the note of a version has room for more."
 
 
 class HoldEnded(errors.Invalid):
@@ -56,9 +57,11 @@ def place(
 ) -> Placed:
     """Place a hold on each version, without end where `until` is None; several may lie on one version.
 
-    Raises ReasonMissing, HoldEnded.
+    Raises reasons.ReasonMissing, ReasonTooLong, HoldEnded.
     """
-    said = _given(reason)
+    said = reasons.given(reason)
+    if len(said) > LONGEST_REASON:
+        raise ReasonTooLong(f"A reason of a hold has at most {LONGEST_REASON} characters.", field="reason")
     if until is not None and until <= at:
         raise HoldEnded(f"The hold would have ended at {until.isoformat()}.", field="until")
     fences = _locked(version_ids)
@@ -71,10 +74,25 @@ def place(
     return Placed(holds=tuple(made), refused=refused)
 
 
+def restore(
+    version_ids: Sequence[UUID], *, actor: str, reason: str, at: datetime, verified: Verified | None = None
+) -> Outcome:
+    """Make archived versions ready again, and hold them in the same transaction: the next mark would take them else.
+
+    Inside a transaction give what `lifecycle.verify_for("restore", …)` found before. Raises reasons.ReasonMissing.
+    """
+    checked = verified or lifecycle.verify_for("restore", version_ids)
+    with transaction.atomic():
+        outcome = lifecycle.restore(version_ids, actor=actor, reason=reason, at=at, verified=checked)
+        restored = sorted(outcome.changed)
+        place(restored, placed_by=Hold.PlacedBy.USER, reason=reason, until=None, actor=actor, at=at)
+    return outcome
+
+
 @transaction.atomic
 def lift(hold_ids: Sequence[int], *, actor: str, reason: str, at: datetime) -> int:
-    """Lift holds and return how many there still were. Raises ReasonMissing."""
-    said = _given(reason)
+    """Lift holds and return how many there still were. Raises reasons.ReasonMissing."""
+    said = reasons.given(reason)
     fences = _locked(list(Hold.objects.filter(pk__in=hold_ids).values_list("version", flat=True)))
     # Read again under the locks: of two that lift a hold at once, one announces it.
     found = list(Hold.objects.filter(pk__in=hold_ids).order_by("pk").values_list("pk", "version", "placed_by"))
@@ -85,15 +103,9 @@ def lift(hold_ids: Sequence[int], *, actor: str, reason: str, at: datetime) -> i
     return len(found)
 
 
-def _given(reason: str) -> str:
-    if not reason.strip():
-        raise ReasonMissing("No reason was given.", field="reason")
-    return reason.strip()
-
-
 def _refusal(version_id: UUID, state: str | None) -> errors.PerennialError | None:
     if state is None:
-        return states.VersionUnknown(f"There is no version {version_id}.")
+        return lifecycle.VersionUnknown(f"There is no version {version_id}.")
     if state == ModelVersion.State.DELETED:
         return VersionGone(f"Version {version_id} is deleted.")
     return None

@@ -1,6 +1,6 @@
 """Owns CSV that spreadsheets open without running anything: a text that could begin a formula gets an apostrophe. Pure.
 
-Numbers stay numbers, without quotes; texts are quoted. `plain` gives back the text that was put in.
+Numbers stay numbers, without quotes; texts are quoted. Taking one apostrophe off a cell gives back what was put in.
 """
 
 from __future__ import annotations
@@ -19,11 +19,6 @@ DANGEROUS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d",
 def text(value: str) -> str:
     """Return a text as a cell holds it."""
     return f"'{value}" if value.startswith(DANGEROUS) else value
-
-
-def plain(cell: str) -> str:
-    """Return the text of a cell."""
-    return cell.removeprefix("'")
 
 
 def lines(rows: Iterable[Sequence[Any]]) -> str:

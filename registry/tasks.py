@@ -1,6 +1,7 @@
 """The registry's Celery tasks: parse, one call at a time, return. A tick works for `TICK_SECONDS`; the next goes on.
 
 Every step commits by itself and finds what is left by rows, so that a lost lease or a second worker costs work alone.
+What fails in one fleet, or in one of the jobs, is logged and leaves the others be.
 """
 
 from __future__ import annotations
@@ -8,15 +9,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from time import monotonic
 from typing import Any, TypeVar
 
 from celery import shared_task
 
-from registry import conf, locks, retention, ticks, timestamps
+from registry import conf, deadlines, locks, ticks, timestamps
+from registry.deadlines import Deadline
 from registry.export import following
-from registry.retention import orphans, sweeping
-from registry.retention.selection import Scope
+from registry.retention import marking, orphans, sweeping
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -25,40 +25,58 @@ TICK_SECONDS = 60.0
 ACTOR = "retention"
 
 
-@shared_task(name="registry.prune")
-def prune(**_: Any) -> None:
-    """Mark what no rule keeps in any fleet, then sweep what was marked long enough ago."""
-    now = timestamps.utc_now()
-    ticks.record("retention", at=now)
+@shared_task(name="registry.mark")
+def mark(**_: Any) -> None:
+    """Mark what no rule keeps, fleet after fleet."""
+    now, until = _begin("retention")
     if not conf.current().retention_enabled:
         return
-    marked = sum(len(step.versions) for step in _in_time("retention-mark", _mark(now)))
-    steps = list(_in_time("retention-sweep", sweeping.sweep(actor=ACTOR, at=now)))
+    marked = sum(len(step.versions) for step in _in_time("retention-mark", marking.go_on(actor=ACTOR, at=now), until))
+    if marked:
+        logger.info("retention marked %s versions", marked)
+
+
+@shared_task(name="registry.sweep")
+def sweep(**_: Any) -> None:
+    """Delete what was marked long enough ago."""
+    now, until = _begin("retention-sweep")
+    if not conf.current().retention_enabled:
+        return
+    steps = list(_in_time("retention-sweep", sweeping.sweep(actor=ACTOR, at=now, until=until), until))
     swept, freed = sum(len(step.versions) for step in steps), sum(step.removed.size for step in steps)
-    if marked or swept:
-        logger.info("retention marked %s versions and swept %s, %s bytes", marked, swept, freed)
+    if swept:
+        logger.info("retention swept %s versions, %s bytes", swept, freed)
 
 
 @shared_task(name="registry.sweep_orphans")
 def sweep_orphans(**_: Any) -> None:
     """Remove objects that are nobody's, and say which versions have lost theirs."""
-    now = timestamps.utc_now()
-    ticks.record("orphans", at=now)
+    now, until = _begin("orphans")
     if not conf.current().retention_enabled:
         return
-    orphans.sweep_temporary(at=now)
     first = ticks.reached("orphans")
-    found = list(_in_time("orphans", (orphans.survey(each, at=now) for each in range(first, orphans.FOLDERS))))
+    # Looking has half of the time: what is found is to be removed within this tick.
+    looking = deadlines.after(TICK_SECONDS / 2)
+    found = list(_in_time("orphans", (orphans.survey(each, at=now) for each in range(first, orphans.FOLDERS)), looking))
     if orphans.is_foreign(found):
         logger.error("most objects of the store are nobody's here, so none is removed: see `manage.py orphans`")
         return
-    for each in _in_time("orphans-delete", found):
-        orphans.compact(each.folder)
-        if each.strays:
-            orphans.delete(orphans.look(each.folder, at=now), at=now)
+    cleaned = (orphans.clean(each.folder, at=now, until=until) for each in found)
+    # A folder that there was no time for is the first of the next tick.
+    done = sum(_in_time("orphans-delete", cleaned, until))
     if absent := sum(each.absent for each in found):
         logger.error("%s versions have no object in the store: see `manage.py orphans`", absent)
-    ticks.keep("orphans", (first + len(found)) % orphans.FOLDERS, at=now)
+    ticks.keep("orphans", (first + done) % orphans.FOLDERS, at=now)
+
+
+@shared_task(name="registry.sweep_temporary")
+def sweep_temporary(**_: Any) -> None:
+    """Remove files that killed writers left half-written."""
+    now, until = _begin("temporary")
+    if not conf.current().retention_enabled:
+        return
+    for step in _in_time("temporary", orphans.sweep_temporary(at=now, first=ticks.reached("temporary")), until):
+        ticks.keep("temporary", step.resume, at=now)
 
 
 @shared_task(name="registry.export")
@@ -71,20 +89,18 @@ def export_versions(**_: Any) -> None:
             following.sweep(at=now, seconds=limits.export_seconds)
 
 
-def _mark(now: datetime) -> Iterator[retention.Marked]:
-    for step in retention.mark(Scope(), actor=ACTOR, at=now, after=ticks.reached("retention")):
-        ticks.keep("retention", step.resume, at=now)
-        yield step
-    ticks.keep("retention", 0, at=now)
+def _begin(name: str) -> tuple[datetime, Deadline]:
+    now = timestamps.utc_now()
+    ticks.record(name, at=now)
+    return now, deadlines.after(TICK_SECONDS)
 
 
-def _in_time(name: str, steps: Iterable[T]) -> Iterator[T]:
-    """Yield steps until they or the tick end; none where another worker is at it."""
-    ends = monotonic() + TICK_SECONDS
+def _in_time(name: str, steps: Iterable[T], until: Deadline) -> Iterator[T]:
+    """Yield steps until they or the time end, at least one; none where another worker is at it."""
     with locks.lease(f"sweep:{name}", seconds=conf.current().lock_lease_seconds) as lease:
         if not lease.held:
             return
         for step in steps:
             yield step
-            if monotonic() > ends or not lease.owned():
+            if until.is_over or not lease.owned():
                 return

@@ -5,9 +5,9 @@ from __future__ import annotations
 import difflib
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, NoReturn, TextIO, cast
+from typing import Any, ClassVar, Literal, NoReturn, TextIO, cast
 
 import rich.box
 from django.core.management import BaseCommand, CommandError
@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from registry import errors, schema
+from registry import errors, schema, timestamps
 from registry.models import Fleet, RegisteredModel
 
 DONE, FAILED, USAGE, NOTHING_TO_DO = 0, 1, 2, 3
@@ -53,8 +53,11 @@ class Command(BaseCommand):
     """A command of this product: ends 0 done, 1 failed, 2 usage, 3 nothing to do."""
 
     requires_system_checks = ()
-    trains = False
-    """Whether it carries work out, which has to wait for `manage.py migrate` as the tasks of workers do."""
+    writes: ClassVar[bool]
+    """Whether it may change anything; then it waits for `manage.py migrate`, as the tasks of workers do.
+
+    Every command declares it; one that reads goes on, and says so where a table is not as this code knows it.
+    """
     _no_color = False
 
     def execute(self, *args: Any, **options: Any) -> str | None:
@@ -76,8 +79,11 @@ class Command(BaseCommand):
             raise Failed(f"The database does not answer: {first}. Check DATABASE_URL, then try again.") from error
 
     def _check_tables(self) -> None:
-        if self.trains and (missing := schema.unapplied()):
-            raise Failed(f"The database is {len(missing)} migrations behind this code. Run `manage.py migrate`.")
+        if self.writes and (missing := schema.unapplied()):
+            raise Failed(
+                f"The database is {len(missing)} migrations behind this code, so nothing was changed. "
+                "Run `manage.py migrate`, then this again."
+            )
 
     @property
     def console(self) -> Console:
@@ -162,6 +168,23 @@ def close_names(name: str, known: Iterable[str]) -> str:
 def actor() -> str:
     """Return who runs the command, for the ledger."""
     return os.environ.get("USER") or os.environ.get("LOGNAME") or "command line"
+
+
+def limit(options: Mapping[str, Any]) -> int:
+    """Return the option --limit. Raises Refused below 1."""
+    if (given := int(options["limit"])) < 1:
+        raise Refused(f"--limit {given}: allowed is 1 or more.")
+    return given
+
+
+def instant(options: Mapping[str, Any], name: str) -> datetime | None:
+    """Return the instant of an option, None where it was not given. Raises Refused for what is none."""
+    if not (text := options[name]):
+        return None
+    try:
+        return timestamps.instant(text)
+    except timestamps.TimestampInvalid as error:
+        raise Refused(f"--{name.replace('_', '-')}: {error}") from error
 
 
 def find_fleet(name: str, *, tenant: str | None = None) -> Fleet:

@@ -6,10 +6,15 @@ forward, a stamp that no clock showed moves forward by the gap (PEP 495, fold 0)
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime, time
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from registry import errors
+
+# In an address `+` is a space, so that an offset arrives without its sign.
+LOST_PLUS = re.compile(r".*T.* \d{2}:?\d{2}")
+LONGEST = 40
 
 
 class TimestampInvalid(errors.Invalid):
@@ -68,6 +73,21 @@ def parse(value: object, *, zone: str | None = None) -> datetime:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return _parse_epoch(value)
     raise TimestampInvalid(f"{value!r} is not a time.")
+
+
+def instant(text: str) -> datetime:
+    """Return the instant that a person or program wrote: ISO 8601 with an offset, or a date, its midnight in UTC.
+
+    Raises TimestampInvalid.
+    """
+    shown = text.strip()[:LONGEST]
+    if LOST_PLUS.fullmatch(shown):
+        raise TimestampInvalid(f"{shown!r} has lost the + of its offset: write %2B, or the time in UTC.")
+    try:
+        return parse(shown, zone="UTC" if len(shown) == len("2026-03-01") else None)
+    except TimestampInvalid as error:
+        next_step = "Write 2026-03-01T18:30:00Z, another offset, or a date, which is its midnight in UTC."
+        raise TimestampInvalid(error.sentence, next_step=next_step) from error
 
 
 def compare(first: datetime, second: datetime, *, zone: str | None = None) -> int:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import importlib
 import itertools
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import redis
 from django.apps import apps
+from django.contrib.auth.models import Group
 from django.db import connection
-from pytest_django import Settings
+from django.test import TransactionTestCase
+from pytest_django import DjangoDbBlocker, Settings
 
-from tests import fleets, object_server
+from tests import emptying, fleets, object_server
 from tests.installation import Installation
 
 ROLE_MIGRATIONS = (
@@ -58,9 +61,52 @@ def bucket(
     return made
 
 
+@pytest.fixture(scope="session", autouse=True)
+def quick_emptying() -> Iterator[None]:
+    """After a test that commits its rows go as `tests.emptying` says."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", emptying.empty)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_waiting_for_the_disk() -> Iterator[None]:
+    """As with the tests' PostgreSQL: what is killed here is processes, and the kernel keeps what they wrote."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda handle: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def width_of_nobody() -> Iterator[None]:
+    """Commands write as into a pipe, however wide the terminal is from which the tests were started."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("COLUMNS", raising=False)
+        yield
+
+
+@pytest.fixture(scope="session")
+def granted(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> frozenset[tuple[str, str]]:
+    """The groups and what each may do, as the migrations made them."""
+    with django_db_blocker.unblock():
+        _grant()
+        found = _rights()
+        connection.close()
+    return found
+
+
 @pytest.fixture
-def roles(db: None) -> None:
-    """The groups, also after a test with committed transactions has emptied the tables that the migrations filled."""
+def roles(granted: frozenset[tuple[str, str]], db: None) -> None:
+    """The groups, also after a test that took migrations back. Looks first: granting asks a hundred statements."""
+    if _rights() != granted:
+        _grant()
+
+
+def _rights() -> frozenset[tuple[str, str]]:
+    return frozenset(Group.objects.filter(name__in=emptying.ROLES).values_list("name", "permissions__codename"))
+
+
+def _grant() -> None:
     for name in ROLE_MIGRATIONS:
         with connection.schema_editor(atomic=False) as editor:
             importlib.import_module(name).grant_roles(apps, editor)

@@ -31,6 +31,8 @@ SHORT = {
     "PERENNIAL_TRAINING_DISPATCH_EVERY_SECONDS": "1",
     "PERENNIAL_TRAINING_SWEEP_EVERY_SECONDS": "1",
     "PERENNIAL_TRAINING_WORKER_SILENT_SECONDS": "10",
+    # A worker with anything in hand waits for all of it, also when that was done at once.
+    "PERENNIAL_WORKER_STOP_SECONDS": "5",
 }
 
 

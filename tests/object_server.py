@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import socket
 import subprocess
@@ -14,6 +15,8 @@ import boto3
 
 from tests.installation import until
 
+# Of a listing, so that a test needs few objects for a second page.
+PAGE = 100
 KEYS = {"AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "only-for-tests", "AWS_REGION": "us-east-1"}
 
 
@@ -29,6 +32,7 @@ class ObjectServer:
         """Its address."""
         return f"http://127.0.0.1:{self.port}"
 
+    @functools.cached_property
     def client(self) -> Any:
         """A client of another make than ours, to look and to do damage with."""
         return boto3.client(
@@ -59,27 +63,27 @@ class Bucket:
 
     def create(self) -> None:
         """Make it."""
-        self.server.client().create_bucket(Bucket=self.name)
+        self.server.client.create_bucket(Bucket=self.name)
 
     def keys(self) -> list[str]:
         """The keys below the prefix."""
-        found = self.server.client().list_objects_v2(Bucket=self.name).get("Contents", [])
-        return [each["Key"].removeprefix("perennial/") for each in found]
+        pages = self.server.client.get_paginator("list_objects_v2").paginate(Bucket=self.name)
+        return [each["Key"].removeprefix("perennial/") for page in pages for each in page.get("Contents", [])]
 
     def write(self, key: str, data: bytes) -> None:
         """Put other bytes under a key, behind the back of the store."""
-        self.server.client().put_object(Bucket=self.name, Key=f"perennial/{key}", Body=data)
+        self.server.client.put_object(Bucket=self.name, Key=f"perennial/{key}", Body=data)
 
     def read(self, key: str) -> bytes:
         """Return the bytes under a key."""
-        body: bytes = self.server.client().get_object(Bucket=self.name, Key=f"perennial/{key}")["Body"].read()
+        body: bytes = self.server.client.get_object(Bucket=self.name, Key=f"perennial/{key}")["Body"].read()
         return body
 
     def remove(self) -> None:
         """Remove the bucket with all that is in it."""
         for key in self.keys():
-            self.server.client().delete_object(Bucket=self.name, Key=f"perennial/{key}")
-        self.server.client().delete_bucket(Bucket=self.name)
+            self.server.client.delete_object(Bucket=self.name, Key=f"perennial/{key}")
+        self.server.client.delete_bucket(Bucket=self.name)
 
 
 def start(folder: Path) -> ObjectServer:
@@ -92,7 +96,7 @@ def start(folder: Path) -> ObjectServer:
             [sys.executable, "-c", "from moto.server import main; main()", "-H", "127.0.0.1", "-p", str(port)],
             stdout=log,
             stderr=log,
-            env={**os.environ, "PYTHONWARNINGS": "ignore"},
+            env={**os.environ, "PYTHONWARNINGS": "ignore", "MOTO_S3_DEFAULT_MAX_KEYS": str(PAGE)},
         )
     server = ObjectServer(port=port, process=process)
     try:

@@ -21,6 +21,12 @@ class TrainingConf:
     """Between two looks for versions from elsewhere that no trainer has read yet; one indexed query when none waits."""
     inspect_seconds: float = 10.0
     """Longest that one such look goes on, so that a request by hand on the same queue does not wait long."""
+    inspect_reading_seconds: float = 20.0
+    """Longest that one such version is read, its library being loaded; a large forest takes about one."""
+    inspect_tries: int = 3
+    """Times that reading one may fail for want of time or memory before it is turned away for good."""
+    inspect_retry_seconds: float = 60.0
+    """Between the first try and the second, twice that to the third: what else filled the machine may be over then."""
     sweep_every_seconds: int = 15
     """Between two sweeps for lost chunks and due slots; lease + sweep stay under the promised 90 s."""
     max_losses: int = 3

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import numpy as np
 
-from registry import artifacts, bundle, conf, errors, lifecycle
+from registry import artifacts, errors, lifecycle, limits
 from registry.bundle import examination
 from registry.lifecycle import succession
 from registry.models import ModelVersion, RegisteredModel
@@ -115,10 +115,7 @@ def parse(content: bytes, *, trainer: str) -> Forecaster:
 
     Raises TrainerUnknown, BundleInvalid, ForecasterRefused by what the headers say, ForecasterUnreadable.
     """
-    allowed = limits()
-    data = bundle.forecaster_of(content, limits=allowed)
-    most = min(allowed.max_unpacked_bytes, max(bundle.HARMLESS_BYTES, len(data) * allowed.max_ratio))
-    examination.examine(data, format=table.format_of(trainer), max_unpacked_bytes=most)
+    data = examination.forecaster_of(content, format=table.format_of(trainer), limits=limits.stored())
     try:
         forecaster: Forecaster = table.find(trainer).load(data)
     except errors.PerennialError:
@@ -127,16 +124,6 @@ def parse(content: bytes, *, trainer: str) -> Forecaster:
         told = f"{type(error).__name__}: {str(error)[:300]}"
         raise ForecasterUnreadable(f"Reading these {len(data)} bytes ended with {told}.") from error
     return forecaster
-
-
-def limits() -> bundle.Limits:
-    """Return what may be unpacked here."""
-    current = conf.current()
-    return bundle.Limits(
-        max_bytes=current.max_artifact_bytes,
-        max_unpacked_bytes=current.max_unpacked_bytes,
-        max_ratio=current.max_unpacked_ratio,
-    )
 
 
 def row(version_id: UUID, *, cutoff: datetime, at: Points, prediction: Prediction, published_at: datetime) -> Forecast:

@@ -1,89 +1,64 @@
 """Owns whether a version from elsewhere may be used: its trainer reads the forecaster, in a process that may die of it.
 
-What is read becomes ready, what is not is quarantined for good; both are told in the ledger. A forecaster that ends or
-stalls the reading process is turned away, and the next ones are read by a new one.
+What is read becomes ready, what is refused is quarantined for good, each told in the ledger as soon as it is known.
+What ends or stalls the reading process is tried again, some times, before it is turned away. Tenants share the time:
+whoever has taken the least of it is next, so that files of one that stall do not keep those of another waiting.
 """
 
 from __future__ import annotations
 
-import json
 import logging
-import os
-import select
-import subprocess
-import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from uuid import UUID
 
-from registry import errors, lifecycle, locks
+from django.db.models import F, Window
+from django.db.models.functions import RowNumber
+
+from registry import errors, lifecycle, limits, locks
+from registry.locks import Lease
 from registry.models import ModelVersion
-from training import forecasting
-from training.trainers.base import ForecasterUnreadable
+from registry.store import StoreUnavailable
+from training import attempts, conf, forecasting
+from training.attempts import Tried
+from training.readers import Reader, ReaderUnavailable
+from training.reading import Answer, Outcome
 
 logger = logging.getLogger(__name__)
 
 ACTOR = "inspection"
 AT_ONCE = 200
+# Recorded in one transaction, where they follow each other quickly.
+RECORDED_AT_ONCE = 25
+# After that the waiting are looked for again: somebody else may have sent something.
+LOOKED_FOR_SECONDS = 5.0
 LEASE_SECONDS = 60.0
-# Of one forecaster, the start of the process and the import of its library included.
-READING_SECONDS = 60.0
-_KEPT_VARIABLES = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Inspected:
-    """How many versions became ready, and why the others were turned away, by id."""
+    """How many versions became ready, why others were turned away, and why some wait for another try, by id."""
 
     admitted: int = 0
-    turned_away: dict[UUID, str]
-
-
-class _Reader:
-    """A process that reads forecasters, started when the first is asked for and again after one ended it."""
-
-    def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def read(self, content: bytes, trainer: str) -> str:
-        """Return an empty text, or why the trainer cannot read it. Raises ForecasterUnreadable."""
-        process = self._process = self._process or _start()
-        assert process.stdin is not None
-        frame = {"trainer": trainer, "size": len(content), "limits": asdict(forecasting.limits())}
-        try:
-            process.stdin.write(json.dumps(frame).encode() + b"\n" + content)
-            process.stdin.flush()
-            return str(json.loads(_line(process)))
-        except (OSError, ValueError) as error:
-            self.end()
-            raise ForecasterUnreadable("Reading it ended the process that tried.") from error
-
-    def end(self) -> None:
-        """Stop the process, if there is one."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.communicate()
-            self._process = None
+    turned_away: Mapping[UUID, str] = field(default_factory=dict)
+    waiting: Mapping[UUID, str] = field(default_factory=dict)
 
 
 def inspect(*, now: Callable[[], datetime], seconds: float | None = None) -> Inspected:
-    """Inspect the versions that wait, the oldest first, until none is left or the seconds are over."""
+    """Inspect the versions that wait until none is left that can be read now, or the seconds are over.
+
+    Raises StoreUnavailable, ReaderUnavailable; what was decided before stays.
+    """
     ends_at = None if seconds is None else time.monotonic() + seconds
-    admitted, turned_away = 0, dict[UUID, str]()
     # Two at once would read the same versions; what they decide twice is decided once.
     with locks.lease("inspection", seconds=LEASE_SECONDS) as lease, _reader() as reader:
-        while lease.held and (waiting := _waiting()):
-            verdicts = {version.pk: _verdict(version, reader) for version in waiting}
-            admitted += _decide(verdicts, at=now())
-            turned_away |= {version_id: why for version_id, why in verdicts.items() if why}
-            if ends_at is not None and time.monotonic() > ends_at:
-                break
-    return Inspected(admitted=admitted, turned_away=turned_away)
+        look = _Look(reader, now=now, ends_at=ends_at)
+        look.go_on(lease)
+    return Inspected(admitted=look.admitted, turned_away=look.turned_away, waiting=look.waiting)
 
 
 def waits() -> bool:
@@ -91,59 +66,126 @@ def waits() -> bool:
     return ModelVersion.objects.filter(state=ModelVersion.State.PENDING).exists()
 
 
-def _waiting() -> Sequence[ModelVersion]:
+class _Look:
+    """One look at what waits."""
+
+    def __init__(self, reader: Reader, *, now: Callable[[], datetime], ends_at: float | None) -> None:
+        self.admitted = 0
+        self.turned_away: dict[UUID, str] = {}
+        self.waiting: dict[UUID, str] = {}
+        self._reader, self._now, self._ends_at = reader, now, ends_at
+        self._conf = conf.current()
+        self._sound: list[UUID] = []
+        self._spent: defaultdict[str, float] = defaultdict(float)
+        self._counted: set[UUID] = set()
+        self._over = False
+
+    def go_on(self, lease: Lease) -> None:
+        while not self._over and lease.owned() and (queues := self._queues()):
+            try:
+                self._take_turns(queues)
+            finally:
+                self._record()
+
+    def _queues(self) -> dict[str, list[tuple[ModelVersion, Tried]]]:
+        """Return what can be read now, by tenant; what was tried in vain comes last."""
+        queues: dict[str, list[tuple[ModelVersion, Tried]]] = defaultdict(list)
+        while not queues and (found := _pending(except_for=self.waiting)):
+            tried = attempts.of([version.pk for version in found])
+            for version in found:
+                self._queue(version, tried.get(version.pk, Tried()), queues)
+        for queue in queues.values():
+            queue.sort(key=lambda each: each[1].times)
+        return queues
+
+    def _queue(self, version: ModelVersion, tried: Tried, queues: dict[str, list[tuple[ModelVersion, Tried]]]) -> None:
+        tenant = version.registered_model.fleet.tenant
+        if tried.times and version.pk not in self._counted:
+            # Time that it took in looks before this one: whoever sends what stalls is not first again and again.
+            self._counted.add(version.pk)
+            self._spent[tenant] += tried.times * self._conf.inspect_reading_seconds
+        if tried.is_due(now=self._now(), retry_seconds=self._conf.inspect_retry_seconds):
+            queues[tenant].append((version, tried))
+        else:
+            self.waiting[version.pk] = (
+                f"Try {tried.times} of {self._conf.inspect_tries} failed; the next is yet to come."
+            )
+
+    def _take_turns(self, queues: dict[str, list[tuple[ModelVersion, Tried]]]) -> None:
+        looked_at = time.monotonic()
+        while queues and not self._over and time.monotonic() < looked_at + LOOKED_FOR_SECONDS:
+            tenant = min(queues, key=lambda each: self._spent[each])
+            began = time.monotonic()
+            self._decide(*queues[tenant].pop(0))
+            self._spent[tenant] += time.monotonic() - began
+            if not queues[tenant]:
+                del queues[tenant]
+            self._over = self._ends_at is not None and time.monotonic() > self._ends_at
+
+    def _decide(self, version: ModelVersion, tried: Tried) -> None:
+        try:
+            answer = self._answer(version)
+        except (StoreUnavailable, ReaderUnavailable):
+            raise
+        except errors.Unavailable as error:
+            # A key or a trainer that is not here says nothing about the version, and must not stop the others.
+            logger.warning("%s cannot be inspected: %s", version, error, extra={"code": error.code})
+            self.waiting[version.pk] = error.sentence
+            return
+        if answer.outcome is Outcome.READ:
+            self._admit(version)
+        elif answer.outcome is Outcome.REFUSED:
+            self._turn_away(version, answer.why)
+        else:
+            self._try_again(version, answer.why, times=tried.times + 1)
+
+    def _answer(self, version: ModelVersion) -> Answer:
+        try:
+            content = forecasting.content_of(version)
+        except errors.Unavailable:
+            raise
+        except errors.PerennialError as error:
+            return Answer(outcome=Outcome.REFUSED, why=error.sentence)
+        return self._reader.read(content, trainer=version.trainer, meanwhile=self._record)
+
+    def _admit(self, version: ModelVersion) -> None:
+        self._sound.append(version.pk)
+        if len(self._sound) >= RECORDED_AT_ONCE:
+            self._record()
+
+    def _record(self) -> None:
+        if self._sound:
+            sound, self._sound = self._sound, []
+            self.admitted += len(lifecycle.admit(sound, actor=ACTOR, at=self._now()).changed)
+
+    def _turn_away(self, version: ModelVersion, why: str) -> None:
+        lifecycle.turn_away([version.pk], actor=ACTOR, reason=why, at=self._now())
+        self.turned_away[version.pk] = why
+        logger.warning("%s from elsewhere was turned away: %s", version, why, extra={"version": str(version.pk)})
+
+    def _try_again(self, version: ModelVersion, why: str, *, times: int) -> None:
+        most = self._conf.inspect_tries
+        if times >= most:
+            self._turn_away(version, f"It could not be read in {times} tries; the last time {why}")
+            return
+        told = f"It could not be read, try {times} of {most}: {why}"
+        attempts.record(version, actor=ACTOR, reason=told, at=self._now())
+        self.waiting[version.pk] = told
+        logger.warning("%s from elsewhere: %s", version, told, extra={"version": str(version.pk)})
+
+
+def _pending(*, except_for: Mapping[UUID, str]) -> Sequence[ModelVersion]:
+    """Return the oldest of each tenant, then the next of each, and so on."""
     rows = ModelVersion.objects.select_related("registered_model__fleet").filter(state=ModelVersion.State.PENDING)
-    return list(rows.order_by("created_at", "id")[:AT_ONCE])
-
-
-def _verdict(version: ModelVersion, reader: _Reader) -> str:
-    try:
-        return reader.read(forecasting.content_of(version), version.trainer)
-    except errors.Unavailable:
-        raise
-    except errors.PerennialError as error:
-        return error.sentence
-
-
-def _decide(verdicts: dict[UUID, str], *, at: datetime) -> int:
-    refused: dict[str, list[UUID]] = defaultdict(list)
-    for version_id, why in verdicts.items():
-        refused[why].append(version_id)
-    sound = refused.pop("", [])
-    for why, version_ids in refused.items():
-        lifecycle.turn_away(version_ids, actor=ACTOR, reason=why, at=at)
-        logger.warning("versions from elsewhere were turned away", extra={"count": len(version_ids), "why": why})
-    return len(lifecycle.admit(sound, actor=ACTOR, at=at).changed)
+    turn = Window(RowNumber(), partition_by=F("fleet__tenant"), order_by=["created_at", "id"])
+    placed = rows.exclude(pk__in=list(except_for)).annotate(turn=turn)
+    return list(placed.order_by("turn", "created_at", "id")[:AT_ONCE])
 
 
 @contextmanager
-def _reader() -> Iterator[_Reader]:
-    reader = _Reader()
+def _reader() -> Iterator[Reader]:
+    reader = Reader(seconds=conf.current().inspect_reading_seconds, limits=limits.stored())
     try:
         yield reader
     finally:
         reader.end()
-
-
-def _start() -> subprocess.Popen[bytes]:
-    # Without the variables of this process: what a forecaster might reach must find no secret.
-    kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
-    threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "training.reading"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        cwd=Path(__file__).resolve().parents[1],
-        env={**kept, **threads},
-    )
-
-
-def _line(process: subprocess.Popen[bytes]) -> bytes:
-    """Return the answer of the process. Raises OSError where it has ended or does not answer."""
-    assert process.stdout is not None
-    readable, _, _ = select.select([process.stdout], [], [], READING_SECONDS)
-    line = process.stdout.readline() if readable else b""
-    if not line:
-        raise BrokenPipeError("no answer")
-    return line

@@ -1,43 +1,98 @@
 """`python -m training.reading`: tries whether trainers can read forecasters, in a process that may die of it. Pure.
 
-Its memory is limited, its environment empty, and it knows no database. It takes frames on standard input, a line of
-JSON (`trainer`, `size`) and that many bytes of a bundle, and answers each with a line: empty, or why it cannot be read.
+Its memory is limited, its environment empty, and it knows no database. On standard input it takes a line of JSON
+(`trainer`, `size`, `limits`), answers whether that trainer is there to read, takes that many bytes of a bundle, and
+answers what became of them.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import sys
+from dataclasses import asdict, dataclass
+from enum import StrEnum
 from typing import IO, Any
 
-from registry import bundle, errors
+from registry import errors
+from registry.bundle import Limits, examination
 from training.trainers import table
 
 # Libraries map about one GiB of address space; the rest is for the forecaster, whose size is bounded before.
 MEMORY_BYTES = 4 * 1024**3
 
 
+class Outcome(StrEnum):
+    """What became of a forecaster, or of the trainer that was to read it."""
+
+    READY = "ready"
+    """The trainer is there; now its bytes may come."""
+    ABSENT = "absent"
+    """The trainer cannot be used here, which says nothing about the bytes."""
+    READ = "read"
+    REFUSED = "refused"
+    """The trainer looked at the bytes and refused them; it will do so again."""
+    UNREAD = "unread"
+    """Nobody can tell: time or memory ran out, or the process ended. Another time it may be read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """An outcome, and why it is none that was hoped for."""
+
+    outcome: Outcome
+    why: str = ""
+
+
 def main(asked: IO[bytes], answers: IO[str]) -> None:
     """Answer frame by frame until the input ends."""
     while line := asked.readline():
         frame: dict[str, Any] = json.loads(line)
-        limits = bundle.Limits(**frame["limits"])
-        print(json.dumps(read(asked.read(frame["size"]), trainer=frame["trainer"], limits=limits)), file=answers)
-        answers.flush()
+        ready = prepare(frame["trainer"])
+        _say(ready, answers)
+        if ready.outcome is Outcome.READY:
+            content = asked.read(frame["size"])
+            _say(read(content, trainer=frame["trainer"], limits=Limits(**frame["limits"])), answers)
 
 
-def read(content: bytes, *, trainer: str, limits: bundle.Limits) -> str:
-    """Return an empty text where the trainer reads the forecaster, else the sentence why not."""
+def prepare(trainer: str) -> Answer:
+    """Import what the trainer needs, which takes seconds and is not the fault of any forecaster."""
     try:
-        table.find(trainer).load(bundle.unpack(content, limits=limits).forecaster)
-    except errors.PerennialError as error:
-        return error.sentence
-    except MemoryError:
-        return f"Reading it took more than the {MEMORY_BYTES} bytes of memory allowed."
+        table.find(trainer)
+    except (errors.PerennialError, ImportError) as error:
+        return Answer(outcome=Outcome.ABSENT, why=str(error)[:300])
+    return Answer(outcome=Outcome.READY)
+
+
+def read(content: bytes, *, trainer: str, limits: Limits) -> Answer:
+    """Return whether the trainer reads the forecaster, else the sentence why not."""
+    try:
+        data = examination.forecaster_of(content, format=table.format_of(trainer), limits=limits)
+        table.find(trainer).load(data)
     except Exception as error:  # A hostile file makes a library raise anything; whatever it is, it was not read.
-        return f"Reading it ended with {type(error).__name__}: {str(error)[:300]}"
-    return ""
+        return _failed(error)
+    return Answer(outcome=Outcome.READ)
+
+
+def _failed(error: Exception) -> Answer:
+    if _lacked_memory(error):
+        return Answer(outcome=Outcome.UNREAD, why=f"reading it takes more than {MEMORY_BYTES} bytes of memory.")
+    if isinstance(error, errors.PerennialError):
+        return Answer(outcome=Outcome.REFUSED, why=error.sentence)
+    told = f"Reading it ended with {type(error).__name__}: {str(error)[:300]}"
+    return Answer(outcome=Outcome.REFUSED, why=told)
+
+
+def _lacked_memory(error: BaseException | None) -> bool:
+    # A trainer may have told it in its own words.
+    while error is not None and not isinstance(error, MemoryError):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+def _say(answer: Answer, answers: IO[str]) -> None:
+    print(json.dumps(asdict(answer)), file=answers, flush=True)
 
 
 def _limit_memory() -> None:
@@ -50,6 +105,7 @@ def _limit_memory() -> None:
 
 if __name__ == "__main__":
     _limit_memory()
-    # What a library prints must not pass for an answer.
-    answers, sys.stdout = sys.stdout, sys.stderr
-    main(sys.stdin.buffer, answers)
+    # What a library prints, in Python or beneath it, must not pass for an answer.
+    with os.fdopen(os.dup(1), "w") as answers:
+        os.dup2(2, 1)
+        main(sys.stdin.buffer, answers)

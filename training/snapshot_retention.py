@@ -1,12 +1,12 @@
 """Owns how long rows and files of snapshots stay: while a kept version cites them, a batch is open, or they are young.
 
-Files of snapshots are looked at and removed under one lock, which whoever records a snapshot shares: a row never ends
-without its file. Knows no data frame.
+Files of snapshots are removed under one lock, which whoever records a snapshot shares, and looks for the file under: a
+row never ends without its file. The store is asked nothing else under it. Knows no data frame.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -17,13 +17,14 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
 from registry import conf as registry_conf
-from registry import store
+from registry import ownership
 from registry.models import ModelVersion
 from registry.store import Entry, Store
 from training import conf
 from training.models import Batch, Snapshot, Source
 
-REMOVED_AT_ONCE = 100
+# Who records a snapshot waits meanwhile, and a slow store answers in tenths of a second.
+REMOVED_AT_ONCE = 20
 PREFIX = "snapshots/"
 # Any number, the same in every process and no other lock's.
 _LOCK = 7_206_113_409
@@ -75,31 +76,40 @@ def sweep_orphans(*, at: datetime) -> Iterator[Swept]:
     before = at - timedelta(hours=registry_conf.current().orphan_grace_hours)
     entries = (entry for entry in _opened().entries(PREFIX) if entry.modified < before)
     while some := list(islice(entries, REMOVED_AT_ONCE)):
-        yield _remove_nameless(some)
+        yield _remove_nameless(some, before)
 
 
 def _remove(ids: Sequence[int], before: datetime) -> Swept:
     opened = _opened()
+    lying = _lying(opened, Snapshot.objects.filter(pk__in=ids).values_list("location", flat=True))
     with transaction.atomic():
         _lock("pg_advisory_xact_lock")
         rows = _unneeded(before).filter(pk__in=ids).order_by("pk").select_for_update(of=("self",))
         locations = dict(rows.values_list("pk", "location"))
         Batch.objects.filter(snapshot__in=locations).update(snapshot=None)
         Snapshot.objects.filter(pk__in=locations).delete()
-        entries = [entry for each in locations.values() if (entry := opened.find(each))]
         # Files last: without their rows they are nobody's, should the commit be the last thing that works.
-        opened.delete([entry.key for entry in entries])
+        opened.delete(list(locations.values()))
+    entries = [lying[each] for each in locations.values() if each in lying]
     return Swept(snapshots=len(locations), files=len(entries), size=sum(entry.size for entry in entries))
 
 
-def _remove_nameless(entries: Sequence[Entry]) -> Swept:
+def _remove_nameless(listed: Sequence[Entry], before: datetime) -> Swept:
     opened = _opened()
+    # Its age may have changed since it was listed. Not compared with it: some stores list coarser times than they tell.
+    lying = _lying(opened, [each.key for each in listed])
+    old = [each for each in lying.values() if each.modified < before]
     with transaction.atomic():
         _lock("pg_advisory_xact_lock")
-        named = set(Snapshot.objects.filter(digest__in=[_digest(each.key) for each in entries]).values_list("location"))
-        going = [each for each in entries if (each.key,) not in named and opened.find(each.key) == each]
+        digests = [_digest(each.key) for each in old]
+        named = set(Snapshot.objects.filter(digest__in=digests).values_list("location", flat=True))
+        going = [each for each in old if each.key not in named]
         opened.delete([each.key for each in going])
     return Swept(files=len(going), size=sum(each.size for each in going))
+
+
+def _lying(opened: Store, keys: Iterable[str]) -> dict[str, Entry]:
+    return {key: entry for key in keys if (entry := opened.find(key))}
 
 
 def _unneeded(before: datetime) -> QuerySet[Snapshot]:
@@ -113,7 +123,7 @@ def _digest(key: str) -> str:
 
 
 def _opened() -> Store:
-    return store.open_store(registry_conf.current().artifact_url)
+    return ownership.artifact_store()
 
 
 def _lock(function: str) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet
 
-from registry import conf, locks, store
+from registry import conf, locks, ownership
 from training import dataset, policies, snapshot_retention, sources
 from training.models import Batch, RetrainingPolicy, Snapshot, Source
 from training.trainers.base import Grid
@@ -96,7 +96,7 @@ def _pack(frame: pd.DataFrame) -> bytes:
 
 def read(snapshot: Snapshot, *, entities: Sequence[str] | None = None) -> pd.DataFrame:
     """Return the rows of these entities; row groups of others are not read. Raises store.StoreMissing."""
-    data = store.open_store(conf.current().artifact_url).get(snapshot.location)
+    data = ownership.artifact_store().get(snapshot.location)
     filters = None if entities is None else [("entity", "in", list(entities))]
     frame: pd.DataFrame = pyarrow.parquet.read_table(io.BytesIO(data), filters=filters).to_pandas()
     return frame
@@ -104,6 +104,6 @@ def read(snapshot: Snapshot, *, entities: Sequence[str] | None = None) -> pd.Dat
 
 def entities(snapshot: Snapshot) -> list[str]:
     """Return the entity keys that a snapshot holds, sorted."""
-    data = store.open_store(conf.current().artifact_url).get(snapshot.location)
+    data = ownership.artifact_store().get(snapshot.location)
     column = pyarrow.parquet.read_table(io.BytesIO(data), columns=["entity"])["entity"]
     return sorted(column.unique().to_pylist())

@@ -6,14 +6,13 @@ import logging
 import os
 import socket
 from itertools import chain
-from time import monotonic
 from typing import Any
 
 from celery import shared_task
 from kombu.exceptions import OperationalError
 
 from registry import conf as registry_conf
-from registry import locks, ticks
+from registry import deadlines, locks, ticks
 from training import chunks, clock, conf, scheduling, snapshot_retention, stalled
 
 logger = logging.getLogger(__name__)
@@ -72,11 +71,11 @@ def sweep_snapshots(**_: Any) -> None:
     """Remove snapshots that nothing needs, then files of snapshots that no row names; the next tick goes on."""
     now = clock.now()
     ticks.record("snapshots", at=now)
-    ends = monotonic() + SWEEP_SECONDS
+    until = deadlines.after(SWEEP_SECONDS)
     with locks.lease("sweep:snapshots", seconds=registry_conf.current().lock_lease_seconds) as lease:
         steps = chain(snapshot_retention.sweep(at=now), snapshot_retention.sweep_orphans(at=now))
         for _step in steps if lease.held and registry_conf.current().retention_enabled else ():
-            if monotonic() > ends or not lease.owned():
+            if until.is_over or not lease.owned():
                 return
 
 

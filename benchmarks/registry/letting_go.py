@@ -31,9 +31,10 @@ def preview(fleet_name: str) -> dict[str, Any]:
 
 def sweep(versions: str) -> dict[str, Any]:
     """Sweep what is due and return the versions per second of each quarter."""
-    from registry import timestamps
+    from registry import ownership, timestamps
     from registry.retention import sweeping
 
+    ownership.claim(ownership.ARTIFACTS)
     start = time.perf_counter()
     steps = [(0, 0.0)]
     for step in sweeping.sweep(actor="benchmark", at=timestamps.utc_now()):

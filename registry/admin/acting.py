@@ -13,8 +13,8 @@ from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from registry import bulk, display, errors, lifecycle
-from registry.admin.extensions import Action, Done, Order, ReasonForm
-from registry.admin.pausing import named
+from registry.admin.extensions import Action, Done, Order, ReasonForm, always
+from registry.admin.pausing import asking
 from registry.bulk import tagging
 from registry.models import ModelVersion, RegisteredModel
 
@@ -50,44 +50,25 @@ def told(
     )
 
 
-def _versions(action: str, verb: str) -> Callable[[Order], Done]:
-    def carry_out(order: Order) -> Done:
-        ids = [each.pk for each in order.targets]
-        done = bulk.carry_out(action, ids, actor=order.actor, reason=order.reason, at=order.at)
-        return told(order, changed=len(done.changed), verb=verb, refused=done.refused)
-
-    return carry_out
-
-
-def _ask(verb: str, consequence: str) -> Callable[[Sequence[Any]], str]:
-    return lambda rows: f"{verb} {named(rows)}? {consequence}"
-
-
 def tag_order(fields: Mapping[str, Any]) -> tagging.Order:
     """Return the tags of a form. Raises TagInvalid, NoTag."""
     add, remove = (fields.get(name, "").replace(",", " ").split() for name in ("add", "remove"))
     return tagging.Order(add=tuple(add), remove=tuple(remove))
 
 
-def _tag_versions(order: Order) -> Done:
-    done = tagging.tag_versions(
-        [each.pk for each in order.targets],
-        tag_order(order.fields),
-        actor=order.actor,
-        at=order.at,
-        reason=order.reason,
-    )
-    return told(order, changed=len(done.changed), verb="Tagged", refused=done.refused, unchanged=len(done.unchanged))
+def _on_versions(action: str, verb: str) -> Callable[[Order], Done]:
+    def carry_out(order: Order) -> Done:
+        ids = [each.pk for each in order.targets]
+        tags = tag_order(order.fields) if action == bulk.TAG else None
+        done = bulk.carry_out(action, ids, actor=order.actor, reason=order.reason, at=order.at, tags=tags)
+        return told(order, changed=len(done.changed), verb=verb, refused=done.refused, unchanged=len(done.unchanged))
+
+    return carry_out
 
 
 def _tag_models(order: Order) -> Done:
-    done = tagging.tag_models(
-        [each.pk for each in order.targets],
-        tag_order(order.fields),
-        actor=order.actor,
-        at=order.at,
-        reason=order.reason,
-    )
+    tags = tag_order(order.fields)
+    done = bulk.tag_models(order.targets, tags, actor=order.actor, reason=order.reason, at=order.at)
     return told(order, changed=len(done.changed), verb="Tagged", refused=done.refused, unchanged=len(done.unchanged))
 
 
@@ -108,79 +89,62 @@ def preview_roll_back(models: Sequence[RegisteredModel]) -> Mapping[str, Any]:
     return {"heads": ("Model", "From", "To", "Why not"), "rows": rows}
 
 
-ARCHIVE = Action(
-    name="archive",
-    title="Archive",
-    icon="inventory_2",
-    permission=DELETES,
-    bulk=True,
-    ask=_ask("Archive", "Hidden from every choice until restored; what a pointer leads to and what is held stays."),
-    perform=_versions("archive", "Archived"),
-    applies=lambda version: version.state == State.READY,
-)
-QUARANTINE = Action(
-    name="quarantine",
-    title="Quarantine",
-    icon="gpp_bad",
-    permission=CHANGES,
-    bulk=True,
-    variant=ActionVariant.WARNING,
-    ask=_ask("Quarantine", "No longer loaded or placed; a champion keeps its pointer, and the last good one answers."),
-    perform=_versions("quarantine", "Quarantined"),
-    applies=lambda version: version.state in (State.READY, State.ARCHIVED),
-)
-RELEASE = Action(
-    name="release",
-    title="Release",
-    icon="gpp_good",
-    permission=CHANGES,
-    bulk=True,
-    ask=_ask("Release", "Ready again, if its bytes hold: they are read and verified first."),
-    perform=_versions("release", "Released"),
-    applies=lambda version: version.state == State.QUARANTINED,
-)
-TAG = Action(
-    name="tag",
-    title="Tag",
-    icon="sell",
-    permission=TAGS,
-    bulk=True,
-    ask=_ask("Change the tags of", "Each that changes gets a line in its ledger."),
-    perform=_tag_versions,
-    form=TagForm,
-)
-PROMOTE_MANY = Action(
-    name="promote-many",
-    title="Promote selected",
-    icon="star",
-    permission=PROMOTES,
-    bulk=True,
-    variant=ActionVariant.PRIMARY,
-    ask=_ask("Make champion:", "Each serves at once, at most one of each model; no gate is asked."),
-    perform=_versions("promote", "Promoted"),
-    applies=lambda version: False,
-)
-VERSION_ACTIONS = (ARCHIVE, QUARANTINE, RELEASE, TAG, PROMOTE_MANY)
-TAG_MODELS = Action(
-    name="tag",
-    title="Tag",
-    icon="sell",
-    permission=TAGS,
-    bulk=True,
-    ask=_ask("Change the tags of", "Each that changes gets a line in its ledger."),
-    perform=_tag_models,
-    form=TagForm,
-)
-ROLL_BACK_MANY = Action(
-    name="roll-back-many",
-    title="Roll back selected",
-    icon="undo",
-    permission="registry.rollback_registeredmodel",
-    bulk=True,
-    variant=ActionVariant.DANGER,
-    ask=_ask("Roll back", "The champion before the present one serves at once. The next retraining may promote again."),
-    perform=_roll_back,
-    preview=preview_roll_back,
-    applies=lambda model: False,
-)
-MODEL_ACTIONS = (TAG_MODELS, ROLL_BACK_MANY)
+def _action(
+    name: str,
+    title: str,
+    icon: str,
+    permission: str,
+    question: tuple[str, str],
+    perform: Callable[[Order], Done],
+    *,
+    states: tuple[str, ...] = (),
+    **further: Any,
+) -> Action:
+    """Return an action on many rows, which the page of one row offers in these states of it."""
+    offered = {"applies": lambda row: row.state in states, **further}
+    return Action(
+        name=name, title=title, icon=icon, permission=permission, bulk=True, ask=asking(*question), perform=perform,
+        **offered,
+    )  # fmt: skip
+
+
+_TAGGING = ("Change the tags of", "Each that changes gets a line in its ledger.")
+VERSION_ACTIONS = (
+    _action(
+        "restore", "Restore", "restore_from_trash", DELETES,
+        ("Restore", "Ready again, if its bytes hold: they are read and verified first. It is held, so that retention "
+         "does not mark it again; lift the hold when it is no longer needed."),
+        _on_versions("restore", "Ready again, and held"), states=(State.ARCHIVED,), variant=ActionVariant.PRIMARY,
+    ),
+    _action(
+        "archive", "Archive", "inventory_2", DELETES,
+        ("Archive", "Hidden from every choice until restored; what a pointer leads to and what is held stays."),
+        _on_versions("archive", "Archived"), states=(State.READY,),
+    ),
+    _action(
+        "quarantine", "Quarantine", "gpp_bad", CHANGES,
+        ("Quarantine", "No longer loaded or placed; a champion keeps its pointer, and the last good one answers."),
+        _on_versions("quarantine", "Quarantined"), states=(State.READY, State.ARCHIVED), variant=ActionVariant.WARNING,
+    ),
+    _action(
+        "release", "Release", "gpp_good", CHANGES,
+        ("Release", "Ready again, if its bytes hold: they are read and verified first."),
+        _on_versions("release", "Released"), states=(State.QUARANTINED,),
+    ),
+    _action(
+        "tag", "Tag", "sell", TAGS, _TAGGING, _on_versions(bulk.TAG, "Tagged"), form=TagForm, applies=always,
+    ),
+    _action(
+        "promote-many", "Promote selected", "star", PROMOTES,
+        ("Make champion:", "Each serves at once, at most one of each model; no gate is asked."),
+        _on_versions("promote", "Promoted"), variant=ActionVariant.PRIMARY,
+    ),
+)  # fmt: skip
+MODEL_ACTIONS = (
+    _action("tag", "Tag", "sell", TAGS, _TAGGING, _tag_models, form=TagForm, applies=always),
+    _action(
+        "roll-back-many", "Roll back selected", "undo", "registry.rollback_registeredmodel",
+        ("Roll back", "The champion before the present one serves at once. The next retraining may promote again."),
+        _roll_back, preview=preview_roll_back, variant=ActionVariant.DANGER,
+    ),
+)  # fmt: skip

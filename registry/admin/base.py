@@ -6,16 +6,17 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django import forms
+from django.contrib import messages
 from django.contrib.admin.options import InlineModelAdmin
 from django.contrib.postgres.fields import ArrayField
 from django.db.models import ForeignKey, Model, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from registry import permissions
+from registry import errors, permissions
 from registry.admin import confirmation, details
 from registry.admin.extensions import Action, Column, Panel
 from registry.admin.json_fields import TypedJSONFormField
@@ -157,6 +158,15 @@ class ScopedAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold publishes no type
         answer: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
         return answer
 
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Answer the form; what is refused after its values had passed, because others acted too, is told there."""
+        try:
+            answer: HttpResponse = super().changeform_view(request, *args, **kwargs)
+        except errors.PerennialError as refusal:
+            messages.error(request, str(refusal))
+            return HttpResponseRedirect(request.get_full_path())
+        return answer
+
     def live_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Answer the panels alone; once the row rests, tell the page to load itself anew."""
         obj = self.visible_or_404(request, object_id)
@@ -195,7 +205,7 @@ class ScopedAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold publishes no type
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         offered = [each for each in self.get_page_actions() if each.bulk and request.user.has_perm(each.permission)]
-        bulk = {each.name: (confirmation.redirect_to(each), each.name, each.title) for each in offered}
+        bulk = {each.name: (confirmation.of_many(each), each.name, each.title) for each in offered}
         return {**super().get_actions(request), **bulk}
 
     def find_action(self, name: str) -> Action:

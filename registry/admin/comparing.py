@@ -15,6 +15,7 @@ from registry import comparison, display, errors, metrics
 from registry.admin import base, charts
 from registry.admin.extensions import Panel
 from registry.comparison import Comparison, Dimension, Score
+from registry.lifecycle import VersionUnknown
 from registry.models import ModelVersion, RegisteredModel
 from registry.rest_base import scope
 
@@ -85,18 +86,16 @@ def _version(table: Any, request: HttpRequest, model: RegisteredModel | None, wh
         return _of(model, reference)
     found: ModelVersion | None = table.get_queryset(request).filter(pk=scope.identifier(reference)).first()
     if found is None:
-        raise scope.VersionUnknown(
-            f"There is no version {reference}.", next_step="Choose it from the list of versions."
-        )
+        raise VersionUnknown(f"There is no version {reference}.", next_step="Choose it from the list of versions.")
     return found
 
 
 def _of(model: RegisteredModel, reference: str) -> ModelVersion:
     try:
         return scope.version_of(model, reference)
-    except scope.VersionUnknown as error:
+    except VersionUnknown as error:
         told = f"Its versions go from 1 to {model.last_number}."
-        raise scope.VersionUnknown(error.sentence, next_step=told) from error
+        raise VersionUnknown(error.sentence, next_step=told) from error
 
 
 def _form(given: Mapping[str, str], model: RegisteredModel | None) -> dict[str, Any]:
@@ -131,9 +130,8 @@ def _names(found: Comparison) -> tuple[str, str]:
 
 
 def _place(version: ModelVersion) -> Any:
-    owner = version.registered_model
-    pointed = [name for name in ("champion", "challenger") if getattr(owner, f"{name}_id") == version.pk]
-    return display.badge(pointed[0] if pointed else version.state)
+    placed = [name for name in version.pointers if name != "anchor"]
+    return display.badge(placed[0] if placed else version.state)
 
 
 def _row(score: Score, names: tuple[str, str]) -> dict[str, Any]:

@@ -1,22 +1,25 @@
-"""The page before every change of state: names what will happen, asks why, shows a refusal whole."""
+"""The page before every change of state: names what will happen, asks why, shows a refusal whole.
+
+Chosen rows travel in the body, never in the address, which a web server bounds at a few thousand characters.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
-from urllib.parse import urlencode
 
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
-from registry import errors, timestamps
+from registry import conf, errors, timestamps
 from registry.admin.extensions import Action, Order, ReasonForm
 
 MOST_TOLD = 20  # reasons of rows that an action left; more would hide the page
-MOST_ROWS = 1000  # of one confirmation; a whole fleet has its own action
+LISTED = 20
+FORETOLD = 100  # a preview may read a file for each
 
 
 class Page(Protocol):
@@ -32,19 +35,16 @@ class Page(Protocol):
     def page_address(self, what: str, *args: Any) -> str: ...
 
 
-def redirect_to(action: Action) -> Callable[..., HttpResponse | None]:
-    """Return the list action that leads the selected rows to the confirmation page."""
+def of_many(action: Action) -> Callable[..., HttpResponse | None]:
+    """Return the list action that answers with the confirmation page of the chosen rows."""
 
     def lead(admin: Page, request: HttpRequest, rows: Any) -> HttpResponse | None:
-        ids = [str(each) for each in rows.values_list("pk", flat=True)[: MOST_ROWS + 1]]
-        if len(ids) > MOST_ROWS:
-            messages.error(
-                request, f"At most {MOST_ROWS} rows at once. Use the action of the fleet for all of its models."
-            )
+        most = conf.current().bulk_items
+        targets = list(rows.select_related(*(admin.list_select_related or ()))[: most + 1])
+        if len(targets) > most:
+            messages.error(request, f"At most {most:,} rows at once: narrow the list by a filter, or go step by step.")
             return None
-        return HttpResponseRedirect(
-            f"{admin.page_address('act_many', action.name)}?{urlencode({'ids': ','.join(ids)})}"
-        )
+        return _page(admin, request, action, targets, action.form(), None)
 
     return lead
 
@@ -67,11 +67,11 @@ def confirm(admin: Page, request: HttpRequest, action: Action, object_id: str | 
 def _targets(admin: Page, request: HttpRequest, object_id: str | None) -> Sequence[Any]:
     if object_id is not None:
         return [admin.visible_or_404(request, object_id)]
-    wanted = [each for each in (request.POST.get("ids") or request.GET.get("ids", "")).split(",") if each][:MOST_ROWS]
+    wanted = [each for each in request.POST.get("ids", "").split(",") if each][: conf.current().bulk_items]
     rows = admin.get_queryset(request)
     try:
         found = list(rows.select_related(*(admin.list_select_related or ())).filter(pk__in=wanted))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, ValidationError) as error:
         raise Http404("No such rows.") from error
     if not found or not admin.has_view_permission(request):
         raise Http404("None of these rows exists.")
@@ -115,9 +115,15 @@ def _page(
         "refusal": refusal,
         "back": back,
         "question": action.ask(targets),
-        "preview": action.preview(targets) if action.preview else None,
-        "targets": targets[:20],
-        "unlisted": len(targets) - 20,
+        "preview": action.preview(targets[:FORETOLD]) if action.preview else None,
+        "unforetold": len(targets) - FORETOLD,
+        "targets": targets[:LISTED],
+        "unlisted": len(targets) - LISTED,
         "ids": ",".join(str(each.pk) for each in targets) if alone is None else "",
+        "address": (
+            admin.page_address("act_many", action.name)
+            if alone is None
+            else admin.page_address("act", alone.pk, action.name)
+        ),
     }
     return TemplateResponse(request, "registry/admin/confirm.html", context, status=refusal.status if refusal else 200)

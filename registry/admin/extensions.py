@@ -49,7 +49,8 @@ class Done:
     """Of many: what was left as it was, a sentence with the reason for each."""
 
 
-def _always(row: Any) -> bool:
+def always(row: Any) -> bool:
+    """Whether the button is shown: on the page of every row."""
     return True
 
 
@@ -70,7 +71,7 @@ class Action:
     variant: ActionVariant = ActionVariant.DEFAULT
     bulk: bool = False
     form: type[ReasonForm] = ReasonForm
-    applies: Callable[[Any], bool] = _always
+    applies: Callable[[Any], bool] = always
     """Whether the button is shown on the page of this row."""
     preview: Callable[[Sequence[Any]], Mapping[str, Any]] | None = None
     """Returns `heads` and `rows` of a table that says what will come of each row."""

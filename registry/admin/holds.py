@@ -10,7 +10,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from unfold.enums import ActionVariant
 
-from registry import display, errors, holding, timestamps
+from registry import display, holding, timestamps
 from registry.admin import base
 from registry.admin.extensions import Action, Done, Order
 from registry.models import Hold, ModelVersion
@@ -93,5 +93,5 @@ class HoldAdmin(base.ScopedAdmin):
             at=timestamps.utc_now(),
         )
         for error in done.refused.values():
-            raise errors.Conflict(str(error))
+            raise error
         obj.pk = done.holds[0].pk

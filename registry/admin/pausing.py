@@ -20,77 +20,59 @@ def named(rows: Sequence[Any], *, most: int = 5) -> str:
     return ", ".join(str(row) for row in rows[:most]) + rest
 
 
-def _ask(verb: str, consequence: str) -> Callable[[Sequence[Any]], str]:
+def asking(verb: str, consequence: str) -> Callable[[Sequence[Any]], str]:
+    """Return the question of an action: what is done to which rows, and what comes of it."""
     return lambda rows: f"{verb} {named(rows)}? {consequence}"
 
 
-def _fleets(*, paused: bool) -> Callable[[Order], Done]:
+def _switched(switch: Callable[..., int], kind: Any, *, paused: bool) -> Callable[[Order], Done]:
     def carry_out(order: Order) -> Done:
-        changed = switches.set_fleets(order.targets, paused=paused, actor=order.actor, reason=order.reason, at=order.at)
-        return _done(order, Fleet, changed, paused)
+        changed = switch(order.targets, paused=paused, actor=order.actor, reason=order.reason, at=order.at)
+        address = display.address(order.targets[0]) if len(order.targets) == 1 else display.listing(kind)
+        unchanged = len(order.targets) - changed
+        rest = f" {unchanged} left as they were." if unchanged else ""
+        return Done(sentence=f"{'Paused' if paused else 'Resumed'}: {changed}.{rest}", address=address)
 
     return carry_out
 
 
-def _models(*, paused: bool) -> Callable[[Order], Done]:
-    def carry_out(order: Order) -> Done:
-        changed = switches.set_models(order.targets, paused=paused, actor=order.actor, reason=order.reason, at=order.at)
-        return _done(order, RegisteredModel, changed, paused)
-
-    return carry_out
-
-
-def _done(order: Order, kind: Any, changed: int, paused: bool) -> Done:
-    address = display.address(order.targets[0]) if len(order.targets) == 1 else display.listing(kind)
-    unchanged = len(order.targets) - changed
-    rest = f" {unchanged} left as they were." if unchanged else ""
-    return Done(sentence=f"{'Paused' if paused else 'Resumed'}: {changed}.{rest}", address=address)
-
-
-FLEET_ACTIONS = (
-    Action(
-        name="pause",
-        title="Pause",
-        icon="pause_circle",
-        permission=PERMISSION,
-        bulk=True,
-        variant=ActionVariant.WARNING,
-        ask=_ask(
-            "Pause", "No policy of it fires and no run of it starts until it is resumed; its champions go on serving."
+def _pair(
+    switch: Callable[..., int],
+    kind: Any,
+    *,
+    paused: str,
+    resumed: str,
+    is_on: Callable[[Any], bool],
+    is_off: Callable[[Any], bool],
+    **look: Any,
+) -> tuple[Action, Action]:
+    """Return the two actions of a switch; `paused` and `resumed` say what comes of each."""
+    return (
+        Action(
+            name="pause", title="Pause", icon="pause_circle", permission=PERMISSION, bulk=True,
+            ask=asking("Pause", paused), perform=_switched(switch, kind, paused=True), applies=is_on, **look,
         ),
-        perform=_fleets(paused=True),
-        applies=lambda fleet: not fleet.paused,
-    ),
-    Action(
-        name="resume",
-        title="Resume",
-        icon="play_circle",
-        permission=PERMISSION,
-        bulk=True,
-        ask=_ask("Resume", "Its policies fire again from their next slots on."),
-        perform=_fleets(paused=False),
-        applies=lambda fleet: fleet.paused,
-    ),
+        Action(
+            name="resume", title="Resume", icon="play_circle", permission=PERMISSION, bulk=True,
+            ask=asking("Resume", resumed), perform=_switched(switch, kind, paused=False), applies=is_off,
+        ),
+    )  # fmt: skip
+
+
+FLEET_ACTIONS = _pair(
+    switches.set_fleets,
+    Fleet,
+    paused="No policy of it fires and no run of it starts until it is resumed; its champions go on serving.",
+    resumed="Its policies fire again from their next slots on.",
+    is_on=lambda fleet: not fleet.paused,
+    is_off=lambda fleet: fleet.paused,
+    variant=ActionVariant.WARNING,
 )
-MODEL_ACTIONS = (
-    Action(
-        name="pause",
-        title="Pause",
-        icon="pause_circle",
-        permission=PERMISSION,
-        bulk=True,
-        ask=_ask("Pause", "It is left out of every batch until it is resumed; its champion goes on serving."),
-        perform=_models(paused=True),
-        applies=lambda model: model.state == RegisteredModel.State.ACTIVE,
-    ),
-    Action(
-        name="resume",
-        title="Resume",
-        icon="play_circle",
-        permission=PERMISSION,
-        bulk=True,
-        ask=_ask("Resume", "The next batch of its policy takes it up again."),
-        perform=_models(paused=False),
-        applies=lambda model: model.state == RegisteredModel.State.PAUSED,
-    ),
+MODEL_ACTIONS = _pair(
+    switches.set_models,
+    RegisteredModel,
+    paused="It is left out of every batch until it is resumed; its champion goes on serving.",
+    resumed="The next batch of its policy takes it up again.",
+    is_on=lambda model: model.state == RegisteredModel.State.ACTIVE,
+    is_off=lambda model: model.state == RegisteredModel.State.PAUSED,
 )

@@ -8,16 +8,15 @@ from typing import Any
 from django.http import HttpRequest
 from unfold.enums import ActionVariant
 
-from registry import display, retention, timestamps
-from registry.admin import acting
+from registry import deadlines, display, retention, timestamps
 from registry.admin.extensions import Action, Done, Order, Panel
-from registry.admin.pausing import named
 from registry.models import Fleet, ModelVersion
 from registry.retention import grace, selection
 from registry.retention.selection import Scope
 
 # What one request marks; the hourly sweep marks the rest.
 MARKED_MOST = 2000
+PREVIEW_SECONDS = 3.0
 PERMISSION = "registry.delete_modelversion"
 
 
@@ -32,7 +31,10 @@ def card(request: HttpRequest, fleet: Fleet) -> Mapping[str, Any]:
     ]
     return {
         "rows": [
-            ("Kept of each model", f"the newest {policy.keep} ready versions"),
+            (
+                "Kept of each model",
+                f"the newest {policy.keep} ready versions, and its last {policy.champions} champions",
+            ),
             *((name, f"{days} days") for name, days in spans if days),
             ("Grace before deletion", f"{policy.grace_days} days"),
             ("Marked, in grace", _waiting(waiting)),
@@ -57,12 +59,13 @@ def swept(version: ModelVersion) -> Any:
 
 
 def _ask_prune(fleets: Sequence[Any]) -> str:
-    now = timestamps.utc_now()
-    return " ".join(_foretold(fleet, retention.preview(fleet, at=now)) for fleet in fleets)
+    now, until = timestamps.utc_now(), deadlines.after(PREVIEW_SECONDS)
+    return " ".join(_foretold(fleet, retention.preview(fleet, at=now, until=until)) for fleet in fleets)
 
 
 def _foretold(fleet: Fleet, seen: retention.Preview) -> str:
     kept = ", ".join(f"{tally.versions:,} as {reason}" for reason, tally in seen.kept.items()) or "none"
+    kept += "" if seen.is_whole else f" (of the first {seen.looked_at:,} models; there was no time for more)"
     if not seen.marked.versions:
         return f"{fleet}: nothing would be marked; kept are {kept}."
     marked = f"{seen.marked.versions:,} versions of {seen.marked.models:,} models would be marked"
@@ -81,20 +84,6 @@ def _prune(order: Order) -> Done:
     return Done(sentence=f"Marked {marked:,} versions.{more}", address=display.address(order.targets[0]))
 
 
-def _ask_restore(versions: Sequence[Any]) -> str:
-    return (
-        f"Make {named(versions)} ready again. "
-        "The file is verified first, and the version is held, so that retention does not mark it again; lift the hold "
-        "when it is no longer needed."
-    )
-
-
-def _restore(order: Order) -> Done:
-    ids = [each.pk for each in order.targets]
-    outcome = retention.restore(ids, actor=order.actor, reason=order.reason, at=order.at)
-    return acting.told(order, changed=len(outcome.changed), verb="Ready again, and held", refused=outcome.refused)
-
-
 PANEL = Panel(title="Retention", template="registry/admin/facts.html", build=card)
 PRUNE = Action(
     name="prune",
@@ -104,15 +93,4 @@ PRUNE = Action(
     variant=ActionVariant.WARNING,
     ask=_ask_prune,
     perform=_prune,
-)
-RESTORE = Action(
-    name="restore",
-    title="Restore",
-    icon="restore_from_trash",
-    permission=PERMISSION,
-    bulk=True,
-    variant=ActionVariant.PRIMARY,
-    ask=_ask_restore,
-    perform=_restore,
-    applies=lambda version: version.state == ModelVersion.State.ARCHIVED,
 )

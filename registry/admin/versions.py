@@ -118,7 +118,7 @@ def artifact(request: HttpRequest, version: ModelVersion) -> dict[str, Any]:
 
 
 def _downloads(version: ModelVersion) -> list[tuple[str, Any]]:
-    if version.state in (ModelVersion.State.QUARANTINED, ModelVersion.State.DELETED):
+    if version.state in (ModelVersion.State.PENDING, ModelVersion.State.QUARANTINED, ModelVersion.State.DELETED):
         return []
     bundle = display.linked("Download bundle", reverse("version-bundle", args=[version.pk]))
     tables = [
@@ -195,7 +195,7 @@ class ModelVersionAdmin(base.ScopedAdmin):
         return (*OWN_PANELS, *extensions.VERSION_PANELS, *LAST_PANELS)
 
     def get_page_actions(self) -> Iterable[Action]:
-        return (placing.PROMOTE, retention.RESTORE, *acting.VERSION_ACTIONS)
+        return (placing.PROMOTE, *acting.VERSION_ACTIONS)
 
     @column(description="version", ordering="created_at")
     def name(self, version: ModelVersion) -> Any:

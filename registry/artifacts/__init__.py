@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from django.db import connection, transaction
 
 import registry.store
-from registry import conf, errors
+from registry import conf, errors, ownership
 from registry.artifacts import signatures
 from registry.models import ModelVersion
+from registry.store import Place
 
 # Below it an artifact shares a container with others of its call; one read of a range is as quick as one of an object.
 SMALL_BYTES = 1024**2
@@ -86,7 +87,7 @@ def store(contents: Sequence[bytes], *, format: str) -> list[Stored]:
     signatures.keys()  # before any byte is written that could not be signed
     if largest := max((len(content) for content in contents if len(content) > limits.max_artifact_bytes), default=0):
         raise ArtifactTooLarge(f"{largest} bytes are more than {limits.max_artifact_bytes} allowed.")
-    opened = registry.store.open_store(limits.artifact_url)
+    opened = ownership.artifact_store()
     digests = [hashlib.sha256(content).hexdigest() for content in contents]
     places: dict[str, Stored] = {}
     for group in _groups(dict(zip(digests, contents, strict=True))):
@@ -101,13 +102,24 @@ def load(version: ModelVersion) -> bytes:
     where its row does not allow them, StoreUnavailable and signatures.SigningKeyUnknown where nobody can tell.
     """
     limits = conf.current()
-    opened = registry.store.open_store(limits.artifact_url)
+    opened = ownership.artifact_store()
     try:
         content = _read(version, opened, limits.max_artifact_bytes)
     except registry.store.StoreMissing:
         content = _read_again(version, opened, limits.max_artifact_bytes)
     verify(version, content)
     return content
+
+
+def check_each(versions: Sequence[ModelVersion]) -> Iterator[errors.PerennialError | None]:
+    """Yield what `load` would raise for each version, in their order; None where its bytes hold.
+
+    Raises StoreUnavailable, which says nothing of any of them.
+    """
+    limit, opened = conf.current().max_artifact_bytes, ownership.artifact_store()
+    contents = opened.get_each([_place(each) for each in versions if each.artifact_size <= limit])
+    for version in versions:
+        yield _look(version, contents, opened, limit)
 
 
 def verify(version: ModelVersion, content: bytes) -> None:
@@ -131,7 +143,7 @@ def share_against_sweep(stored: Iterable[Stored]) -> None:
     if not keys:
         return
     _lock("pg_advisory_xact_lock_shared")
-    opened = registry.store.open_store(conf.current().artifact_url)
+    opened = ownership.artifact_store()
     if gone := sorted(key for key in keys if not opened.exists(key)):
         raise ArtifactSwept(f"{len(gone)} stored objects were swept before they were registered: {gone[0]}.")
 
@@ -147,7 +159,7 @@ def exclude_registrations() -> None:
 
 def key_of(digest: str) -> str:
     """Return the key under which bytes of this SHA-256 are stored."""
-    return f"artifacts/{digest[:2]}/{digest}"
+    return registry.store.artifact_key(digest)
 
 
 def _lock(function: str) -> None:
@@ -190,14 +202,37 @@ def _put(opened: registry.store.Store, group: dict[str, bytes], format: str) -> 
     return found
 
 
+def _look(
+    version: ModelVersion, contents: Iterator[bytes | None], opened: registry.store.Store, limit: int
+) -> errors.PerennialError | None:
+    try:
+        _refuse_larger(version, limit)
+        content = next(contents)
+        verify(version, _read_again(version, opened, limit) if content is None else content)
+    except registry.store.StoreUnavailable:
+        raise
+    except errors.PerennialError as error:
+        return error
+    return None
+
+
 def _read(version: ModelVersion, opened: registry.store.Store, limit: int) -> bytes:
+    _refuse_larger(version, limit)
+    place = _place(version)
+    return opened.get(place.key, start=place.start, length=place.length)
+
+
+def _refuse_larger(version: ModelVersion, limit: int) -> None:
     if version.artifact_size > limit:
         raise ArtifactTooLarge(f"The row of {_name(version)} gives {version.artifact_size} bytes; {limit} are read.")
+
+
+def _place(version: ModelVersion) -> Place:
     if version.artifact_container:
         key = key_of(version.artifact_container)
-        return opened.get(key, start=version.artifact_offset, length=version.artifact_size)
+        return Place(key=key, start=version.artifact_offset, length=version.artifact_size)
     # One byte more than there should be shows a file that grew, without reading all of it.
-    return opened.get(key_of(version.artifact_digest), length=version.artifact_size + 1)
+    return Place(key=key_of(version.artifact_digest), length=version.artifact_size + 1)
 
 
 def _read_again(version: ModelVersion, opened: registry.store.Store, limit: int) -> bytes:

@@ -9,28 +9,32 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from django.db import transaction
 
-from registry import conf, errors, lifecycle, permissions
+from registry import conf, errors, holding, lifecycle, permissions
 from registry.bulk import tagging
-from registry.bulk.tagging import Order
-from registry.lifecycle import Outcome
-from registry.lifecycle.states import VersionUnknown
+from registry.bulk.tagging import Order, Tagged
+from registry.lifecycle import Outcome, Verified, VersionUnknown
 from registry.models import ModelVersion, RegisteredModel
 from registry.permissions import Role
+from registry.retention import forgetting
 
 TAG = "tag"
 _DEEDS: Mapping[str, Callable[..., Outcome]] = {
-    "promote": lifecycle.promote_many_by_hand,
     "archive": lifecycle.archive,
-    "restore": lifecycle.restore,
     "quarantine": lifecycle.quarantine,
-    "release": lifecycle.release,
-    "forget": lifecycle.forget,
 }
-ROLES: Mapping[str, Role] = {**dict.fromkeys(_DEEDS, Role.APPROVER), TAG: Role.OPERATOR}
+# These need versions whose bytes hold; to forget one they are copied, where there is a second store.
+_SOUND_DEEDS: Mapping[str, Callable[..., Outcome]] = {
+    "promote": lifecycle.promote_many_by_hand,
+    "restore": holding.restore,
+    "release": lifecycle.release,
+    "forget": forgetting.forget,
+}
+ROLES: Mapping[str, Role] = {**dict.fromkeys([*_DEEDS, *_SOUND_DEEDS], Role.APPROVER), TAG: Role.OPERATOR}
 """Who may do what to versions."""
 
 
@@ -67,17 +71,31 @@ def carry_out(
     at: datetime,
     tags: Order | None = None,
     rehearsed: bool = False,
+    verified: Verified | None = None,
 ) -> Done:
-    """Do one thing to many versions; rehearsed, only say what it would do. Raises TooMany, ReasonMissing."""
+    """Do one thing to many versions; rehearsed, only say what it would do. Raises TooMany, ReasonMissing.
+
+    Inside a transaction give what `verify_for` found before.
+    """
     ids = list(dict.fromkeys(version_ids))
     check(len(ids))
     if action == TAG:
         return _tag(ids, tags or Order(), actor=actor, reason=reason, at=at, rehearsed=rehearsed)
     if rehearsed:
-        outcome = lifecycle.rehearse(action, ids, at=at)
+        outcome = lifecycle.rehearse(action, ids, at=at, verified=verified)
     else:
-        outcome = _DEEDS[action](ids, actor=actor, reason=reason, at=at)
+        outcome = _deed(action, verified)(ids, actor=actor, reason=reason, at=at)
     return Done(changed=outcome.changed, refused=outcome.refused)
+
+
+def verify_for(action: str, version_ids: Sequence[UUID], *, rehearsed: bool = False) -> Verified:
+    """Do beforehand, outside a transaction, what an action does with the bytes of these versions.
+
+    Raises StoreUnavailable, retention.backups.BackupDamaged.
+    """
+    if action != "forget":
+        return lifecycle.verify_for(action, version_ids)
+    return Verified() if rehearsed else forgetting.back_up_for_hand(version_ids)
 
 
 def visible(version_ids: Collection[UUID], *, tenants: frozenset[str]) -> tuple[list[UUID], Done]:
@@ -91,21 +109,45 @@ def visible(version_ids: Collection[UUID], *, tenants: frozenset[str]) -> tuple[
 
 
 def roll_back(
-    registered_models: Sequence[RegisteredModel], *, actor: str, reason: str, at: datetime, rehearsed: bool = False
+    registered_models: Sequence[RegisteredModel],
+    *,
+    actor: str,
+    reason: str,
+    at: datetime,
+    rehearsed: bool = False,
+    verified: Verified | None = None,
 ) -> list[Step]:
     """Roll each model back to the champion before its present one; rehearsed, only say where it would go.
 
-    Raises TooMany, ReasonMissing.
+    Inside a transaction give what `lifecycle.verify_returns` found before. Raises TooMany, ReasonMissing.
     """
     check(len(registered_models))
     if rehearsed:
-        done = lifecycle.preview_roll_back(registered_models)
+        done = lifecycle.preview_roll_back(registered_models, verified=verified)
     else:
-        done = lifecycle.roll_back_many(registered_models, actor=actor, reason=reason, at=at)
+        done = lifecycle.roll_back_many(registered_models, actor=actor, reason=reason, at=at, verified=verified)
     return [
         Step(registered_model=each, to=done.to.get(each.pk), refusal=done.refused.get(each.pk))
         for each in registered_models
     ]
+
+
+def tag_models(
+    registered_models: Sequence[RegisteredModel],
+    tags: Order,
+    *,
+    actor: str,
+    reason: str,
+    at: datetime,
+    rehearsed: bool = False,
+) -> Tagged[int]:
+    """Add and remove tags of models; rehearsed, only say which would change and how. Raises TooMany."""
+    check(len(registered_models))
+    with transaction.atomic():
+        ids = [each.pk for each in registered_models]
+        done = tagging.tag_models(ids, tags, actor=actor, at=at, reason=reason)
+        transaction.set_rollback(rehearsed)
+    return done
 
 
 def check(count: int) -> None:
@@ -118,9 +160,12 @@ def check(count: int) -> None:
         )
 
 
+def _deed(action: str, verified: Verified | None) -> Callable[..., Outcome]:
+    return partial(_SOUND_DEEDS[action], verified=verified) if action in _SOUND_DEEDS else _DEEDS[action]
+
+
 def _tag(ids: Sequence[UUID], tags: Order, *, actor: str, reason: str, at: datetime, rehearsed: bool) -> Done:
     with transaction.atomic():
         done = tagging.tag_versions(ids, tags, actor=actor, at=at, reason=reason)
-        if rehearsed:
-            transaction.set_rollback(True)
-    return Done(changed=done.changed, unchanged=done.unchanged, refused=done.refused)
+        transaction.set_rollback(rehearsed)
+    return Done(changed=frozenset(done.changed), unchanged=done.unchanged, refused=done.refused)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from django.db import connection, transaction
 
 from registry import errors, history, identifiers
-from registry.lifecycle.states import VersionUnknown
+from registry.lifecycle import VersionUnknown
 from registry.models import ModelVersion
 
 VERSION_TAGGED, MODEL_TAGGED = "registry.version.tagged", "registry.model.tagged"
@@ -51,7 +52,8 @@ class TooManyTags(errors.Conflict):
 class Tagged(Generic[Key]):
     """What a call changed, what was as asked before, and why it left the others."""
 
-    changed: frozenset[Key]
+    changed: Mapping[Key, Sequence[str]]
+    """The tags that each has now."""
     unchanged: frozenset[Key]
     refused: Mapping[Key, errors.PerennialError] = field(default_factory=dict)
 
@@ -66,6 +68,8 @@ class Order:
     def __post_init__(self) -> None:
         if not self.add and not self.remove:
             raise NoTag("No tag was given.", field="tags")
+        if both := {*self.add} & {*self.remove}:
+            raise TagInvalid(f"{min(both)!r} is to be added and removed.", next_step="Decide which.", field="tags")
         for tag in (*self.add, *self.remove):
             if not _PATTERN.match(tag):
                 raise TagInvalid(f"{tag!r} is not a tag.", field="tags")
@@ -89,59 +93,35 @@ def tag_versions(
     rows = ModelVersion.objects.filter(pk__in=version_ids)
     history.lock(list(rows.values_list("registered_model_id", flat=True).distinct()))
     found = {key: (owner, tags) for key, owner, tags in rows.values_list("pk", "registered_model_id", "tags")}
-    decided = _decide(version_ids, {key: tags for key, (_, tags) in found.items()}, order, "version")
-    changed = {key: order.applied(found[key][1]) for key in version_ids if key in decided.changed}
-    _write("registry_modelversion", "uuid", changed)
-    history.announce(
-        [
-            history.Line(
-                kind=VERSION_TAGGED,
-                registered_model_id=found[key][0],
-                to_id=key,
-                actor=actor,
-                cause="manual",
-                reason=order.told(reason),
-                at=at,
-            )
-            for key in changed
-        ]
-    )
-    return decided
+    done = _decide({key: found[key][1] for key in version_ids if key in found}, order)
+    unknown = {key: VersionUnknown(f"There is no version {key}.") for key in version_ids if key not in found}
+    _write("registry_modelversion", "uuid", done.changed)
+    line = partial(history.Line, kind=VERSION_TAGGED, actor=actor, cause="manual", reason=order.told(reason), at=at)
+    history.announce([line(registered_model_id=found[key][0], to_id=key) for key in done.changed])
+    return replace(done, refused={**done.refused, **unknown})
 
 
 @transaction.atomic
 def tag_models(model_ids: Sequence[int], order: Order, *, actor: str, at: datetime, reason: str = "") -> Tagged[int]:
     """Add and remove tags of registered models, in a few statements. Raises history.ModelMissing."""
-    found = {key: each.tags for key, each in history.lock(model_ids).items()}
-    decided = _decide(model_ids, found, order, "registered model")
-    changed = {key: order.applied(found[key]) for key in model_ids if key in decided.changed}
-    _write("registry_registeredmodel", "bigint", changed)
-    history.announce(
-        [
-            history.Line(
-                kind=MODEL_TAGGED,
-                registered_model_id=key,
-                actor=actor,
-                cause="manual",
-                reason=order.told(reason),
-                at=at,
-            )
-            for key in changed
-        ]
-    )
-    return decided
+    found = history.lock(model_ids)
+    done = _decide({key: found[key].tags for key in model_ids}, order)
+    _write("registry_registeredmodel", "bigint", done.changed)
+    line = partial(history.Line, kind=MODEL_TAGGED, actor=actor, cause="manual", reason=order.told(reason), at=at)
+    history.announce([line(registered_model_id=key) for key in done.changed])
+    return done
 
 
-def _decide(keys: Sequence[Key], found: Mapping[Key, Collection[str]], order: Order, what: str) -> Tagged[Key]:
-    refused: dict[Key, errors.PerennialError] = {}
-    for key in keys:
-        if key not in found:
-            refused[key] = VersionUnknown(f"There is no {what} {key}.")
-        elif len(order.applied(found[key])) > max(MOST_TAGS, len(found[key])):
-            refused[key] = TooManyTags(f"It would have more than {MOST_TAGS} tags.")
-    left = {key for key in keys if key not in refused}
-    changed = frozenset(key for key in left if order.applied(found[key]) != sorted(found[key]))
-    return Tagged(changed=changed, unchanged=frozenset(left - changed), refused=refused)
+def _decide(found: Mapping[Key, Collection[str]], order: Order) -> Tagged[Key]:
+    wanted = {key: order.applied(tags) for key, tags in found.items()}
+    refused: dict[Key, errors.PerennialError] = {
+        key: TooManyTags(f"It would have more than {MOST_TAGS} tags.")
+        for key, tags in wanted.items()
+        if len(tags) > max(MOST_TAGS, len(found[key]))
+    }
+    left = {key: tags for key, tags in wanted.items() if key not in refused}
+    changed = {key: tags for key, tags in left.items() if tags != sorted(found[key])}
+    return Tagged(changed=changed, unchanged=frozenset(left.keys() - changed.keys()), refused=refused)
 
 
 def _write(table: str, kind: str, wanted: Mapping[Key, Sequence[str]]) -> None:

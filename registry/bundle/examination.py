@@ -1,7 +1,8 @@
-"""Owns what is looked at in a forecaster's bytes from elsewhere: form and size, before anything parses them. Pure.
+"""Owns what is looked at in a forecaster's bytes: form and size, before anything parses them. Pure.
 
 Refuses bombs by what their headers say and whatever does not begin as its format does. Executes and unpacks nothing;
-whether a trainer can read the bytes is found out by a worker.
+whether a trainer can read the bytes is found out by a worker. Who takes a forecaster in and who parses one look with
+the same eyes, so that nothing is taken in that is too large to be read later.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from __future__ import annotations
 import io
 import zipfile
 
-from registry import errors
-from registry.bundle import archives
+from registry import bundle, errors
+from registry.bundle import Limits, archives
 from registry.bundle.formats import Format
 
 # Of a forecaster stored as JSON; parsed it takes up to twenty times as much. Those of this product have some ten kB.
@@ -29,10 +30,17 @@ class ForecasterRefused(errors.Invalid):
     next_step = "Export the forecaster again as docs/registering.md shows, and register that."
 
 
-def examine(data: bytes, *, format: Format, max_unpacked_bytes: int) -> None:
+def forecaster_of(content: bytes, *, format: Format, limits: Limits) -> bytes:
+    """Return the forecaster of an artifact, ready to be parsed. Raises BundleInvalid, ForecasterRefused."""
+    data = bundle.forecaster_of(content, limits=limits)
+    examine(data, format=format, limits=limits)
+    return data
+
+
+def examine(data: bytes, *, format: Format, limits: Limits) -> None:
     """Look at the outside of a forecaster's bytes. Raises ForecasterRefused."""
     if format.zipped:
-        _examine_zip(data, format.name, max_unpacked_bytes)
+        _examine_zip(data, format.name, limits.unpacked(len(data)))
     elif len(data) > JSON_BYTES:
         raise ForecasterRefused(f"{len(data)} bytes of {format.name} are more than {JSON_BYTES} allowed.")
     elif data.lstrip(b" \t\r\n")[:1] != b"{":

@@ -6,15 +6,18 @@ import csv
 import io
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from itertools import islice
-from typing import Any
+from typing import IO, Any, cast
 
 from registry import errors
 
-CHECKED_ROWS = 1000
+# Looked at at once: a chunk of rows lies in memory as text, cell by cell, whatever the number of columns.
+CHECKED_CELLS = 10_000
+READ_BYTES = 64 * 1024
 Cell = bool | int | float | str | datetime | date | None
 
 
@@ -23,6 +26,24 @@ class TableInvalid(errors.Invalid):
 
     code = "table_invalid"
     next_step = "Use finite numbers, text, dates and aware times, one kind in each column."
+
+
+class TableTooLarge(TableInvalid):
+    """A table from elsewhere has more rows, columns or cells than are taken in; none is ever cut."""
+
+    code = "table_too_large"
+    status = 422
+    next_step = "Register fewer predictions, or coarser ones; an administrator may raise PERENNIAL_REGISTRY_TABLE_…"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """What is taken in of one table from elsewhere."""
+
+    columns: int
+    rows: int
+    cells: int
+    row_characters: int
 
 
 @dataclass(frozen=True)
@@ -63,42 +84,111 @@ def dump(table: Table, *, kinds: Sequence[Sequence[str]]) -> bytes:
 
 def load(data: bytes, *, kinds: Sequence[Sequence[str]]) -> Table:
     """Return the table of a CSV. Raises TableInvalid for one that does not fit `kinds`."""
-    try:
-        return _load(list(csv.reader(io.StringIO(data.decode(), newline=""), strict=True)), kinds)
-    except (csv.Error, ValueError, KeyError) as error:
-        raise TableInvalid(f"The table does not fit its columns: {error}.") from error
+    columns, rows = read(io.BytesIO(data), kinds=kinds)
+    return Table(columns, tuple(rows))
 
 
-def check(data: bytes, *, kinds: Sequence[Sequence[str]]) -> int:
-    """Return how many rows a CSV has, each as `load` wants it; keeps none. Raises TableInvalid."""
+def read(
+    source: IO[bytes] | io.RawIOBase, *, kinds: Sequence[Sequence[str]]
+) -> tuple[tuple[str, ...], Iterator[tuple[Cell, ...]]]:
+    """Return the names of the columns, and an iterator over the rows, each as `load` has it; keeps none.
+
+    Both raise TableInvalid.
+    """
+    with _told():
+        rows = _rows(source)
+        return _head(next(rows, None), kinds), _parsed(rows, [_READERS[kind] for _, kind in kinds])
+
+
+def check(
+    source: IO[bytes] | io.RawIOBase, *, kinds: Sequence[Sequence[str]], bounds: Bounds, size: int | None = None
+) -> int:
+    """Return how many rows a CSV of `size` bytes has, each as `load` wants it; keeps none.
+
+    Raises TableInvalid, TableTooLarge.
+    """
+    with _told():
+        if len(kinds) > bounds.columns:
+            raise TableTooLarge(f"A table has {len(kinds)} columns; at most {bounds.columns} are taken in.")
+        # No row is longer than its table; most tables are that small, and reading them so takes half the time.
+        short = size is not None and size <= bounds.row_characters
+        rows = _rows(source) if short else _Bounded(_text(source), most=bounds.row_characters).rows()
+        _head(next(rows, None), kinds)
+        return _count(rows, [_CHECKERS[kind] for _, kind in kinds], bounds)
+
+
+def _parsed(rows: Iterator[list[str]], readers: Sequence[Callable[[str], Cell]]) -> Iterator[tuple[Cell, ...]]:
+    with _told():
+        for row in rows:
+            yield tuple(parse(cell) for parse, cell in zip(readers, row, strict=True))
+
+
+def _text(source: IO[bytes] | io.RawIOBase) -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.BufferedReader(cast(io.RawIOBase, source), READ_BYTES), encoding="utf-8", newline="")
+
+
+def _rows(source: IO[bytes] | io.RawIOBase) -> Iterator[list[str]]:
+    return csv.reader(_text(source), strict=True)
+
+
+class _Bounded:
+    """The lines of a CSV, one by one; refuses a row that goes on and on, before it is in memory."""
+
+    def __init__(self, text: io.TextIOWrapper, *, most: int) -> None:
+        self._text, self._most, self._row = text, most, 0
+
+    def rows(self) -> Iterator[list[str]]:
+        for row in csv.reader(self, strict=True):
+            self._row = 0
+            yield row
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._text.readline(self._most + 1)
+        if not line:
+            raise StopIteration
+        self._row += len(line)
+        if self._row > self._most:
+            raise TableTooLarge(f"A row has more than {self._most} characters.")
+        return line
+
+
+@contextmanager
+def _told() -> Iterator[None]:
     try:
-        lines = csv.reader(io.StringIO(data.decode(), newline=""), strict=True)
-        if next(lines, None) != [name for name, _ in kinds]:
-            raise TableInvalid(f"The table does not have the columns {[name for name, _ in kinds][:20]}.")
-        checkers = [_CHECKERS[kind] for _, kind in kinds]
-        return sum(_check(rows, checkers) for rows in iter(lambda: list(islice(lines, CHECKED_ROWS)), []))
+        yield
+    except TableInvalid:
+        raise
     except (csv.Error, ValueError, KeyError, TypeError) as error:
         raise TableInvalid(f"The table does not fit its columns: {error}.") from error
 
 
-def _check(rows: list[list[str]], checkers: Sequence[Callable[[Iterable[str]], bool]]) -> int:
+def _head(row: list[str] | None, kinds: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    columns = tuple(name for name, _ in kinds)
+    if row is None or tuple(row) != columns:
+        raise TableInvalid(f"The table does not have the columns {list(columns)[:20]}.")
+    return columns
+
+
+def _count(rows: Iterator[list[str]], checkers: Sequence[Callable[[Iterable[str]], bool]], bounds: Bounds) -> int:
+    count, width = 0, max(1, len(checkers))
+    while chunk := list(islice(rows, max(1, CHECKED_CELLS // width))):
+        count += len(chunk)
+        if count > bounds.rows or count * width > bounds.cells:
+            raise TableTooLarge(f"A table has more than {bounds.rows} rows, or {bounds.cells} cells.")
+        _check(chunk, checkers)
+    return count
+
+
+def _check(rows: list[list[str]], checkers: Sequence[Callable[[Iterable[str]], bool]]) -> None:
     # Column by column, because a loop over the cells of thousands of bundles would take most of their time.
     columns = list(zip(*rows, strict=True))
     if len(columns) != len(checkers):
         raise TableInvalid(f"A row has {len(columns)} cells, the table {len(checkers)} columns.")
     if not all(check(filter(None, cells)) for check, cells in zip(checkers, columns, strict=True)):
         raise TableInvalid("A cell is not of the kind of its column.")
-    return len(rows)
-
-
-def _load(lines: list[list[str]], kinds: Sequence[Sequence[str]]) -> Table:
-    columns = tuple(name for name, _ in kinds)
-    if not lines or tuple(lines[0]) != columns:
-        raise TableInvalid(f"The table does not have the columns {list(columns)}.")
-    readers = [_READERS[kind] for _, kind in kinds]
-    return Table(
-        columns, tuple(tuple(read(cell) for read, cell in zip(readers, row, strict=True)) for row in lines[1:])
-    )
 
 
 def _kind_of(name: str, cells: Sequence[Cell]) -> str:

@@ -37,7 +37,9 @@ class Search:
 
     fleet: Fleet | None = None
     registered_model: RegisteredModel | None = None
-    entity: str = ""
+    entities: tuple[str, ...] = ()
+    """The models of these entities alone."""
+    entity_prefix: str = ""
     """What the key of the entity begins with."""
     model_tags: tuple[str, ...] = ()
     """All of them, on the model."""
@@ -90,8 +92,10 @@ def _where(query: Search, tenants: frozenset[str]) -> Q:
     wanted = _fleets(query, tenants)
     if query.registered_model is not None:
         wanted &= Q(registered_model=query.registered_model)
-    if query.entity:
-        wanted &= Q(registered_model__entity_key__startswith=query.entity)
+    if query.entities:
+        wanted &= Q(registered_model__entity_key__in=query.entities)
+    if query.entity_prefix:
+        wanted &= Q(registered_model__entity_key__startswith=query.entity_prefix)
     if query.model_tags:
         wanted &= Q(registered_model__tags__contains=list(query.model_tags))
     return wanted & _model_states(query)

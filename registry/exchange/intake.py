@@ -2,15 +2,17 @@
 
 Two doors, never mixed: a *registration* is believed by the caller's word, an *import* by the seal of the installation
 that made the bundle. Neither executes nor parses a forecaster: that is done by a worker of training, and until it has
-read the forecaster the version is pending and cannot be placed.
+read the forecaster the version is pending and cannot be placed. Many are taken in one after the other: what is in
+memory at a time is what was sent, and the packed bytes of one object of the store.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TypeVar
 from uuid import UUID
 
 from django.db import transaction
@@ -26,13 +28,15 @@ _MODELS = "SELECT entity_key, id FROM registry_registeredmodel WHERE fleet_id = 
 _TAKEN = "SELECT id FROM registry_modelversion WHERE id = ANY(%s::uuid[])"
 REGISTRATION, IMPORT = "registration", "import"
 """Causes in the ledger."""
+# Packed, stored in one call: as many as fill a container, which holds many small artifacts.
+STORED_BYTES = 16 * 1024**2
 
 
-class ModelUnknown(errors.NotFound):
-    """The fleet has no registered model for the entity, and none was to be made."""
+# Where no model was to be made for an entity that has none.
+CREATE = 'Send "create": true (on the command line --create) to enrol it.'
 
-    code = "model_unknown"
-    next_step = 'Send "create": true (on the command line --create) to enrol it.'
+
+Named = TypeVar("Named", "Parcel", Sifted)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,15 +68,16 @@ def receive(
     return register(fleet, parcels, actor=actor, at=at, create=create, reason=reason, cause=cause)
 
 
-def store(fleet: Fleet, delivered: Sequence[Delivery]) -> list[Parcel | errors.PerennialError]:
-    """Look at what is delivered and store the bytes of what is sound, in one call. Call it outside a transaction.
+def store(
+    fleet: Fleet, delivered: Iterable[Delivery | errors.PerennialError], *, unpacked_bytes: int | None = None
+) -> list[Parcel | errors.PerennialError]:
+    """Look at what is delivered and store the bytes of what is sound. Call it outside a transaction.
 
-    Raises StoreUnavailable.
+    An id that is taken is refused before anything is stored for it; what was refused before stays so in its place. With
+    `unpacked_bytes` bundles that unpack to more than that together are refused. Raises StoreUnavailable.
     """
-    looked = sifting.sift(fleet, delivered)
-    sound = [each for each in looked if isinstance(each, Sifted)]
-    places = iter(lifecycle.store_artifacts([each.content for each in sound], format=""))
-    return [_parcel(each, next(places)) if isinstance(each, Sifted) else each for each in looked]
+    looked = sifting.sift(fleet, delivered, unpacked_bytes=unpacked_bytes)
+    return [each for group in _groups(looked) for each in _stored(group)]
 
 
 def register(
@@ -130,6 +135,25 @@ def _register(
         return [next(made) if isinstance(each, Registration) else each for each in wanted]
 
 
+def _groups(looked: Iterable[Sifted | errors.PerennialError]) -> Iterator[list[Sifted | errors.PerennialError]]:
+    group: list[Sifted | errors.PerennialError] = []
+    size = 0
+    for each in looked:
+        group.append(each)
+        size += len(each.content) if isinstance(each, Sifted) else 0
+        if size >= STORED_BYTES:
+            yield group
+            group, size = [], 0
+    yield group
+
+
+def _stored(group: Sequence[Sifted | errors.PerennialError]) -> list[Parcel | errors.PerennialError]:
+    free = _without_taken(group)
+    sound = [each for each in free if isinstance(each, Sifted)]
+    places = iter(lifecycle.store_artifacts([each.content for each in sound], format=""))
+    return [_parcel(each, next(places)) if isinstance(each, Sifted) else each for each in free]
+
+
 def _parcel(each: Sifted, place: Stored) -> Parcel:
     return Parcel(
         entity=each.entity,
@@ -157,25 +181,37 @@ def _owners(
     return known
 
 
-def _without_taken(parcels: Sequence[Parcel | errors.PerennialError]) -> list[Parcel | errors.PerennialError]:
-    # An id that was made here a moment ago is nobody's yet.
-    said = [each.version_id for each in parcels if isinstance(each, Parcel) and each.particulars.version_id]
-    taken: set[UUID] = {version_id for (version_id,) in rows.found(_TAKEN, [said])} if said else set()
-    decided: list[Parcel | errors.PerennialError] = []
-    for each in parcels:
-        if isinstance(each, Parcel) and each.version_id in taken:
-            decided.append(VersionIdTaken(f"Version {each.version_id} is registered already.", field="version_id"))
+def _without_taken(
+    found: Sequence[Named | errors.PerennialError],
+) -> list[Named | errors.PerennialError]:
+    ids = [each.version_id for each in found if not isinstance(each, errors.PerennialError)]
+    taken: set[UUID] = {version_id for (version_id,) in rows.found(_TAKEN, [ids])}
+    decided: list[Named | errors.PerennialError] = []
+    for each in found:
+        if isinstance(each, errors.PerennialError):
+            decided.append(each)
             continue
-        decided.append(each)
-        if isinstance(each, Parcel):
-            taken.add(each.version_id)
+        decided.append(_taken(each.version_id) if each.version_id in taken else each)
+        taken.add(each.version_id)
     return decided
+
+
+def _taken(version_id: UUID) -> VersionIdTaken:
+    # An id is unique in the whole installation, so that it cannot be had is all that has to be said, and has to be: to
+    # another tenant's caller too. The same words for one's own version, another tenant's, one that was deleted and one
+    # given twice in a call tell nobody which of these it is; whether a version is one's own, asking for it tells.
+    return VersionIdTaken(
+        f"The id {version_id} cannot be given to this version: every id is given once, to one version, for good.",
+        field="version_id",
+        next_step="Ask for the version of that id: where it is yours, use it. Else give a new id, or none.",
+    )
 
 
 def _registration(parcel: Parcel, owners: Mapping[str, int]) -> Registration | errors.PerennialError:
     said, owner = parcel.particulars, owners.get(parcel.entity)
     if owner is None:
-        return ModelUnknown(f"The fleet has no model for entity {parcel.entity!r}.", field="entity")
+        told = f"The fleet has no model for entity {parcel.entity!r}."
+        return enrolment.ModelUnknown(told, next_step=CREATE, field="entity")
     return Registration(
         version_id=parcel.version_id,
         registered_model_id=owner,

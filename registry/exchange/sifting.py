@@ -1,27 +1,37 @@
 """Owns the first look at what comes from elsewhere: opened or packed within limits, each refused by itself.
 
-Nothing is stored here, executed or parsed beyond what says what it is; forecasters are looked at from the outside.
+Nothing is stored here, executed or parsed beyond what says what it is; forecasters are looked at from the outside. What
+was unpacked of one delivery is gone before the next is looked at.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from registry import bundle, conf, enrolment, errors, identifiers
+from registry import bundle, enrolment, errors, identifiers, limits
 from registry.bundle import Bundle, examination, formats
 from registry.bundle.formats import Format
+from registry.bundle.tables import Table
 from registry.exchange import deliveries
 from registry.exchange.deliveries import Delivery, Particulars
 from registry.lifecycle.registration import MetadataInvalid
 from registry.models import Fleet
 
 
+class UnpackedTooMuch(errors.Invalid):
+    """The versions of one call unpack to more together than one call may take."""
+
+    code = "unpacked_too_much"
+    status = 413
+    next_step = "Send this one, and those after it, in another call."
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sifted:
-    """A delivery that was looked at, before its bytes are stored."""
+    """A delivery that was looked at, before its bytes are stored; of what was said, what becomes the row."""
 
     entity: str
     version_id: UUID
@@ -30,33 +40,55 @@ class Sifted:
     content: bytes
 
 
-def sift(fleet: Fleet, delivered: Sequence[Delivery]) -> list[Sifted | errors.PerennialError]:
-    """Return what may be stored, packed, and why the rest may not, in the order of what was delivered."""
-    limits = _limits()
-    return [_look(fleet, each, limits) for each in delivered]
+def sift(
+    fleet: Fleet, delivered: Iterable[Delivery | errors.PerennialError], *, unpacked_bytes: int | None = None
+) -> Iterator[Sifted | errors.PerennialError]:
+    """Yield what may be stored, packed, and why the rest may not, in the order of what was delivered.
+
+    With `unpacked_bytes` bundles that unpack to more than that together are refused. What was refused before passes.
+    """
+    budget = _Budget(unpacked_bytes)
+    for each in delivered:
+        yield _look(fleet, each, budget) if isinstance(each, Delivery) else each
 
 
-def _look(fleet: Fleet, delivery: Delivery, limits: bundle.Limits) -> Sifted | errors.PerennialError:
+class _Budget:
+    """Bytes that the bundles of one call may still unpack to; None: as many as they like."""
+
+    def __init__(self, left: int | None) -> None:
+        self._left = left
+
+    def take(self, size: int) -> None:
+        """Take what a bundle says of itself, before it is unpacked. Raises UnpackedTooMuch."""
+        if self._left is None:
+            return
+        if size > self._left:
+            raise UnpackedTooMuch(f"This bundle unpacks to {size} bytes; the call may take {self._left} more.")
+        self._left -= size
+
+
+def _look(fleet: Fleet, delivery: Delivery, budget: _Budget) -> Sifted | errors.PerennialError:
     try:
-        return _open(fleet, delivery, limits) if delivery.bundle else _pack(fleet, delivery, limits)
+        return _open(fleet, delivery, budget) if delivery.bundle else _pack(fleet, delivery)
     except errors.PerennialError as error:
         return error
 
 
-def _open(fleet: Fleet, delivery: Delivery, limits: bundle.Limits) -> Sifted:
+def _open(fleet: Fleet, delivery: Delivery, budget: _Budget) -> Sifted:
     """Look into a packed bundle; what the caller does not say, its own metadata does."""
     if delivery.forecaster or any(name in delivery.said for name in deliveries.CONTENT):
         raise MetadataInvalid("A bundle holds its forecaster, importance and tables itself: send it alone.")
-    found = bundle.audit(delivery.bundle, limits=limits)
+    budget.take(bundle.announced(delivery.bundle, limits=limits.delivered()))
+    found = _audited(delivery.bundle)
     format = formats.find(found.format)
     if delivery.said.get("format", format.name) != format.name:
         raise MetadataInvalid(f"The bundle is of format {format.name}, not {delivery.said['format']}.", field="format")
-    _examine(found, format, limits)
+    _examine(found, format)
     particulars = deliveries.read({**deliveries.from_metadata(found.metadata), **delivery.said})
     return _checked(fleet, delivery, particulars, format, delivery.bundle, particulars.version_id)
 
 
-def _pack(fleet: Fleet, delivery: Delivery, limits: bundle.Limits) -> Sifted:
+def _pack(fleet: Fleet, delivery: Delivery) -> Sifted:
     """Pack the parts of a version as the retraining does."""
     if not delivery.forecaster:
         raise MetadataInvalid("There is neither a bundle nor a forecaster.", field="forecaster")
@@ -73,8 +105,15 @@ def _pack(fleet: Fleet, delivery: Delivery, limits: bundle.Limits) -> Sifted:
         test=particulars.test,
         context=particulars.context,
     )
-    _examine(made, format, limits)
-    return _checked(fleet, delivery, named, format, bundle.pack(made), version_id)
+    _examine(made, format)
+    content = bundle.pack(made)
+    # What parts are packed to is held to the same bounds, so that it can be read again.
+    _audited(content)
+    return _checked(fleet, delivery, named, format, content, version_id)
+
+
+def _audited(content: bytes) -> Bundle:
+    return bundle.audit(content, limits=limits.delivered(), bounds=limits.tables())
 
 
 def _checked(
@@ -93,24 +132,16 @@ def _checked(
     return Sifted(
         entity=delivery.entity,
         version_id=version_id or identifiers.uuid7(),
-        particulars=particulars,
+        # The predictions are in the content: thousands of them would lie in memory until the last is looked at.
+        particulars=replace(particulars, feature_importance={}, validation=Table(), test=Table(), context=Table()),
         format=format,
         content=content,
     )
 
 
-def _examine(found: Bundle, format: Format, limits: bundle.Limits) -> None:
-    examination.examine(found.forecaster, format=format, max_unpacked_bytes=limits.max_unpacked_bytes)
+def _examine(found: Bundle, format: Format) -> None:
+    examination.examine(found.forecaster, format=format, limits=limits.delivered())
     weights = found.feature_importance.values()
     # A whole number beyond every float is as useless as an infinity, and no question for `isfinite`.
     if not all(type(weight) in (int, float) and abs(weight) <= sys.float_info.max for weight in weights):
         raise MetadataInvalid("An importance is not a finite number.", field="feature_importance")
-
-
-def _limits() -> bundle.Limits:
-    limits = conf.current()
-    return bundle.Limits(
-        max_bytes=limits.max_artifact_bytes,
-        max_unpacked_bytes=min(limits.max_unpacked_bytes, limits.upload_unpacked_bytes),
-        max_ratio=limits.max_unpacked_ratio,
-    )

@@ -8,31 +8,27 @@ moment. Writers in many processes agree by a lock of the database, under which e
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
-
-from django.db import connection, transaction
 
 from registry import conf
-from registry.export import files, folders, names
+from registry.export import choosing, files, folders, names, pointer
+from registry.export.choosing import Choice
 from registry.export.folders import ExportFailed, Folder
-from registry.lifecycle import succession
+from registry.export.pointer import ExportBusy
 from registry.models import Export, ModelVersion, RegisteredModel
 
-__all__ = ["ExportFailed", "Exported", "Job", "export", "root"]
+__all__ = ["ExportBusy", "ExportFailed", "Exported", "Job", "check", "export", "note_failure", "place", "root"]
 
-POINTER, LINKS, LATEST = "current.json", "production", "latest"
-FORMAT = 1
-# Makes the key of the database's lock one of this module's.
-LOCK = 0x45585054 << 32
 # A writer that takes longer is gone; what it left is removed.
 LEFTOVER = timedelta(hours=1)
 RETRY = timedelta(seconds=5)
 LONGEST_RETRY = timedelta(minutes=10)
+# How often what is to be named may change between its folder and its pointer; more is no accident.
+ATTEMPTS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,18 +50,10 @@ class Exported:
     version: ModelVersion | None
     """That the pointer names; None where none can be used."""
     labels: tuple[str, ...]
+    note: str
+    """Why the pointer names none, or not the champion; empty where it names the champion."""
     due_at: datetime | None = None
     """When folders can go that are not needed any more."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Choice:
-    """Which version of a model a consumer should use now, and why not the champion where it is another."""
-
-    model: RegisteredModel
-    use: ModelVersion | None
-    note: str = ""
-    pointer: Mapping[str, Any] = field(default_factory=dict)
 
 
 def root() -> Path:
@@ -73,25 +61,41 @@ def root() -> Path:
     return Path(conf.current().export_dir)
 
 
+def check(path: Path) -> None:
+    """Raise ExportFailed unless folders can be made below it."""
+    with folders.reported(f"The export folder {path}"), folders.root(path) as top:
+        top.probe()
+
+
+def place(model: RegisteredModel) -> tuple[str, str, str]:
+    """Return the names of the folders, below the root, in which those of a model's versions lie."""
+    return names.folder(model.fleet.tenant), names.folder(model.fleet.name), names.folder(model.entity_key)
+
+
 def export(model_id: int, job: Job) -> Exported:
     """Bring the folder of one model to what the registry says.
 
-    Raises ExportFailed, and what reading the artifacts raises; the pointer then names a complete folder all the same.
+    Raises ExportFailed, ExportBusy, ExportOvertaken, and what reading the artifacts raises; the pointer then names a
+    complete folder all the same.
     """
-    model = _model(model_id)
-    parts = (model.fleet.tenant, model.fleet.name, model.entity_key)
-    with folders.reported(str(model)), folders.root(job.root) as top, top.below(*map(names.folder, parts)) as folder:
-        choice = _place(model_id, folder, job)
-        wanted = _wanted(choice, job)
+    model = choosing.now(model_id).model
+    with (
+        folders.reported(f"{model} below {job.root}"),
+        folders.root(job.root) as top,
+        top.below(*place(model)) as folder,
+    ):
+        choice = _point(model_id, folder, job)
+        wanted = choosing.wanted(choice, all_versions=job.all_versions)
         for version in wanted:
             _ensure(folder, version)
         _refresh_metadata(folder, choice.model)
-        due_at = _clear(folder, {version.label for version in wanted}, job.at)
+        due_at = _clear(choice, folder, job)
     done = Exported(
         registered_model=choice.model,
         folder=folder.path,
         version=choice.use,
         labels=tuple(version.label for version in wanted),
+        note=choice.note,
         due_at=due_at,
     )
     if job.is_recorded:
@@ -108,123 +112,25 @@ def note_failure(model_id: int, *, code: str, sentence: str, at: datetime) -> in
     return failures
 
 
-def _model(model_id: int) -> RegisteredModel:
-    found = RegisteredModel.objects.select_related("fleet", "champion").get(pk=model_id)
-    if found.champion is not None:
-        found.champion.registered_model = found
-    return found
-
-
-def _choose(model: RegisteredModel) -> _Choice:
-    champion = model.champion
-    if champion is None:
-        return _Choice(model=model, use=None, note="No version has been promoted yet.")
-    if champion.state == ModelVersion.State.READY:
-        return _Choice(model=model, use=champion)
-    before = next(iter(succession.earlier(model)), None)
-    what = f"The champion, version {champion.number}, is {champion.state}"
-    if before is None:
-        return _Choice(model=model, use=None, note=f"{what}, and no earlier champion is ready.")
-    before.registered_model = model
-    return _Choice(model=model, use=before, note=f"{what}; version {before.number} served before it.")
-
-
-def _place(model_id: int, folder: Folder, job: Job) -> _Choice:
+def _point(model_id: int, folder: Folder, job: Job) -> Choice:
     """Write the folder that the pointer is to name, then the pointer, if that is still the one to name."""
-    while True:
-        choice = _choose(_model(model_id))
+    for _ in range(ATTEMPTS):
+        choice = choosing.now(model_id)
         if choice.use is not None:
             _ensure(folder, choice.use)
-        with transaction.atomic():
-            _lock(model_id)
+        with pointer.locked(model_id) as check:
             # Read under the lock: whoever writes the pointer last has read last.
-            if _same(choice, now := _choose(_model(model_id))):
-                _point(folder, now, job)
+            now = choosing.now(model_id)
+            if choice.is_same(now) and (now.use is None or folder.is_folder(now.use.label)):
+                moved = pointer.write(folder, now, check=check)
+                if job.is_recorded:
+                    _record(now, {"moved_at": job.at} if moved else {})
                 return now
+    raise ExportBusy("What serves changes faster than its folder is written.")
 
 
-def _lock(model_id: int) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK + model_id % 2**32])
-
-
-def _same(first: _Choice, second: _Choice) -> bool:
-    return (first.use and first.use.pk) == (second.use and second.use.pk)
-
-
-def _point(folder: Folder, choice: _Choice, job: Job) -> None:
-    present = folder.read(POINTER)
-    if choice.model.champion is not None:
-        written = files.dump(_pointer(folder, choice))
-        if written != present:
-            folder.write(POINTER, written)
-        _link(folder, choice)
-    if job.is_recorded:
-        moved = {"moved_at": job.at} if _id(present) != (choice.use and str(choice.use.pk)) else {}
-        Export.objects.update_or_create(pk=choice.model.pk, defaults={"version": choice.use, **moved})
-
-
-def _id(pointer: bytes | None) -> str | None:
-    return _parsed(pointer).get("id")
-
-
-def _path(pointer: bytes | None) -> str | None:
-    return _parsed(pointer).get("path")
-
-
-def _parsed(content: bytes | None) -> dict[str, Any]:
-    """Return a JSON object; an empty one for anything that somebody put in its place."""
-    try:
-        found = json.loads(content or b"{}")
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _pointer(folder: Folder, choice: _Choice) -> dict[str, Any]:
-    model, use, champion = choice.model, choice.use, choice.model.champion
-    listed = _list(folder, use.label) if use else {}
-    return {
-        "format": FORMAT,
-        "tenant": model.fleet.tenant,
-        "fleet": model.fleet.name,
-        "entity": model.entity_key,
-        "version": use.label if use else None,
-        "number": use.number if use else None,
-        "id": str(use.pk) if use else None,
-        "digest": use.artifact_digest if use else None,
-        "promoted_at": files.instant(use.promoted_at) if use else None,
-        "path": use.label if use else None,
-        "forecaster": files.forecaster_name(listed["format"]) if use else None,
-        "forecaster_format": listed.get("format"),
-        "files": listed.get("files", {}),
-        "is_champion": use is not None and use == champion,
-        "note": choice.note,
-    }
-
-
-def _link(folder: Folder, choice: _Choice) -> None:
-    with folder.below(LINKS) as links:
-        if choice.use is None:
-            links.remove(LATEST)
-        elif not links.link(LATEST, f"../{choice.use.label}"):
-            copied = _files(folder, choice.use.label)
-            if not links.is_folder(LATEST) or _files(links, LATEST) != copied:
-                links.replace_folder(LATEST, copied)
-
-
-def _files(folder: Folder, name: str) -> dict[str, bytes]:
-    with folder.below(name) as found:
-        return {each: found.read(each) or b"" for each in found.names()}
-
-
-def _wanted(choice: _Choice, job: Job) -> list[ModelVersion]:
-    ready = choice.model.versions.filter(state=ModelVersion.State.READY).order_by("-number")
-    newest = list(ready if job.all_versions else ready[: choice.model.fleet.export.versions])
-    for version in newest:
-        version.registered_model = choice.model
-    used = [choice.use] if choice.use is not None else []
-    return [*used, *(version for version in newest if version not in used)]
+def _record(choice: Choice, moved: dict[str, datetime]) -> None:
+    Export.objects.update_or_create(pk=choice.model.pk, defaults={"version": choice.use, **moved})
 
 
 def _ensure(folder: Folder, version: ModelVersion) -> None:
@@ -242,15 +148,10 @@ def _contents(version: ModelVersion) -> dict[str, bytes]:
 
 
 def _is_whole(folder: Folder, version: ModelVersion) -> bool:
-    listed = _list(folder, version.label)
+    listed = pointer.listed(folder, version.label)
     with folder.below(version.label) as found:
         digests = {name: hashlib.sha256(found.read(name) or b"").hexdigest() for name in listed.get("files", {})}
     return bool(digests) and digests == listed["files"] and listed["digest"] == version.artifact_digest
-
-
-def _list(folder: Folder, label: str) -> dict[str, Any]:
-    with folder.below(label) as found:
-        return _parsed(found.read(files.LIST))
 
 
 def _refresh_metadata(folder: Folder, model: RegisteredModel) -> None:
@@ -266,21 +167,35 @@ def _refresh(folder: Folder, version: ModelVersion) -> None:
             found.write(files.METADATA, written)
 
 
-def _clear(folder: Folder, wanted: set[str], at: datetime) -> datetime | None:
-    """Remove what is not needed since the pointer moved long enough ago; return when the rest can go."""
+def _clear(choice: Choice, folder: Folder, job: Job) -> datetime | None:
+    """Remove what has not been needed for the grace; return when more can go."""
     for name in folder.leftovers():
-        if folder.written_at(name) < (at - LEFTOVER).timestamp():
+        if (folder.written_at(name) or math.inf) < (job.at - LEFTOVER).timestamp():
             folder.remove(name)
-    pointer, grace = folder.read(POINTER), timedelta(seconds=conf.current().export_grace_seconds)
-    surplus = [label for label in _labels(folder) if label not in wanted and label != _path(pointer)]
-    # By the file: a writer that died after it moved the pointer has recorded nothing.
-    moved_at = datetime.fromtimestamp(folder.written_at(POINTER), at.tzinfo) if pointer else at - grace
-    if surplus and moved_at + grace > at:
-        return moved_at + grace
-    for label in surplus:
-        folder.remove(label)
-    return None
+    if not _surplus(choice, folder, job):
+        return None
+    with pointer.locked(choice.model.pk) as check:
+        # Looked up again under the lock: another process may have made one of them what is used.
+        surplus = _surplus(choosing.now(choice.model.pk), folder, job)
+        gone = [folder.hide(label, before=check) for label, at in surplus.items() if at <= job.at]
+    for name in gone:
+        folder.remove(name)
+    return min((at for at in surplus.values() if at > job.at), default=None)
+
+
+def _surplus(choice: Choice, folder: Folder, job: Job) -> dict[str, datetime]:
+    """Return the folders that are not needed, each with the time when it can go."""
+    kept = {pointer.path(folder), *(each.label for each in choosing.wanted(choice, all_versions=job.all_versions))}
+    return {label: _needed_until(folder, label, job.at) for label in _labels(folder) if label not in kept}
+
+
+def _needed_until(folder: Folder, label: str, at: datetime) -> datetime:
+    # By the files: a writer that died after it moved the pointer has recorded nothing, and another may be about to.
+    written = [found for name in (label, pointer.NAME) if (found := folder.written_at(name)) is not None]
+    return datetime.fromtimestamp(max(written, default=0.0), at.tzinfo) + timedelta(
+        seconds=conf.current().export_grace_seconds
+    )
 
 
 def _labels(folder: Folder) -> Sequence[str]:
-    return [name for name in folder.names() if name != LINKS and folder.is_folder(name)]
+    return [name for name in folder.names() if name != pointer.LINKS and folder.is_folder(name)]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from registry import artifacts, bundle, conf, errors, sheets
-from registry.bundle.tables import Table
+from registry import artifacts, bundle, errors, limits, sheets
 from registry.models import Fleet, ModelVersion
 
 # Written anew where the state of the version changes; all else in the folder never changes.
@@ -56,17 +56,17 @@ FIELDS: Mapping[str, Callable[[ModelVersion], Any]] = {
 def contents(version: ModelVersion) -> dict[str, bytes]:
     """Return every file of a version but its metadata, from bytes that were verified.
 
-    Raises what `artifacts.load` and `bundle.unpack` raise.
+    Raises what `artifacts.load` and `bundle.outline` raise.
     """
     content = artifacts.load(version)
-    inside = bundle.unpack(content, limits=_limits())
+    inside = bundle.outline(content, limits=limits.stored())
     importance = sorted(inside.feature_importance.items(), key=lambda item: (-abs(item[1]), item[0]))
     found = {
         forecaster_name(inside.format): inside.forecaster,
         "feature_importance.csv": sheets.lines([("feature", "importance"), *importance]).encode(),
-        "validation_predictions.csv": _table(inside.validation),
-        "test_predictions.csv": _table(inside.test),
-        "context.csv": _table(inside.context),
+        "validation_predictions.csv": _table(content, "validation"),
+        "test_predictions.csv": _table(content, "test"),
+        "context.csv": _table(content, "context"),
     }
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(found.items())}
     listed = {"digest": version.artifact_digest, "format": inside.format, "files": digests}
@@ -115,14 +115,7 @@ def dump(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
 
-def _table(table: Table) -> bytes:
-    return sheets.lines([table.columns, *table.rows]).encode() if table.columns else b""
-
-
-def _limits() -> bundle.Limits:
-    limits = conf.current()
-    return bundle.Limits(
-        max_bytes=limits.max_artifact_bytes,
-        max_unpacked_bytes=limits.max_unpacked_bytes,
-        max_ratio=limits.max_unpacked_ratio,
-    )
+def _table(content: bytes, name: str) -> bytes:
+    # Row by row: as values in Python a table takes twenty times the bytes of its file.
+    table = bundle.rows_of(content, table=name, limits=limits.stored())
+    return sheets.lines(itertools.chain([table.columns], table.rows)).encode() if table.columns else b""

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import math
 import os
 import secrets
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,13 @@ class ExportFailed(errors.Unavailable):
     """The export folder does not take what is written."""
 
     code = "export_failed"
-    next_step = "Check free space, mounts and permissions of the export folder; it is tried again by itself."
+    next_step = (
+        "Check free space, mounts and permissions there. Where a fleet asks for exports it is tried again by itself."
+    )
+
+
+def _nothing() -> None:
+    pass
 
 
 class Folder:
@@ -46,6 +51,19 @@ class Folder:
             found = self
             for name in names:
                 found = held.enter_context(found._child(name))
+            yield found
+
+    @contextlib.contextmanager
+    def found(self, *names: str) -> Iterator[Folder | None]:
+        """Open a folder below, or None where it is missing or something else has its name; nothing is made."""
+        with contextlib.ExitStack() as held:
+            found = self
+            for name in names:
+                try:
+                    found = held.enter_context(_opened(found.path / name, found._at(name), **found._where()))
+                except OSError:
+                    yield None
+                    return
             yield found
 
     @contextlib.contextmanager
@@ -69,10 +87,10 @@ class Folder:
         found = self._status(name)
         return found is not None and stat.S_ISDIR(found.st_mode)
 
-    def written_at(self, name: str) -> float:
-        """Return when that was last written, in seconds since 1970 by the file system's clock; infinity without it."""
+    def written_at(self, name: str) -> float | None:
+        """Return when that was last written, in seconds since 1970 by the file system's clock; None without it."""
         found = self._status(name)
-        return found.st_mtime if found else math.inf
+        return found.st_mtime if found else None
 
     def read(self, name: str) -> bytes | None:
         """Return the bytes of a file, or None where there is none."""
@@ -82,15 +100,15 @@ class Folder:
         except FileNotFoundError:
             return None
 
-    def write(self, name: str, content: bytes) -> None:
-        """Write a file durably in one step, in the place of another."""
+    def write(self, name: str, content: bytes, *, before: Callable[[], None] = _nothing) -> None:
+        """Write a file durably in one step, in the place of another; `before` is called last before that step."""
         temporary = _temporary()
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(self.remove, temporary)
             self._create(temporary, content)
+            before()
             self._rename(temporary, name)
-        except OSError:
-            self.remove(temporary)
-            raise
+            undo.pop_all()
 
     def write_folder(self, name: str, files: Mapping[str, bytes]) -> None:
         """Write a folder with its files in one step; one that is there stays as it is."""
@@ -109,7 +127,7 @@ class Folder:
         self._fill(temporary, files)
         self._swap(temporary, name)
 
-    def link(self, name: str, target: str) -> bool:
+    def link(self, name: str, target: str, *, before: Callable[[], None] = _nothing) -> bool:
         """Make a link, in one step in the place of another; False where links cannot be made."""
         if self._target(name) == target:
             return True
@@ -118,8 +136,19 @@ class Folder:
             os.symlink(target, self._at(temporary), True, **self._where())
         except (OSError, NotImplementedError):
             return False
-        self._swap(temporary, name)
+        with contextlib.ExitStack() as undo:
+            undo.callback(self.remove, temporary)
+            before()
+            self._swap(temporary, name)
+            undo.pop_all()
         return True
+
+    def hide(self, name: str, *, before: Callable[[], None] = _nothing) -> str:
+        """Take the name of a folder away in one step, and return the one by which it can be removed."""
+        hidden = _temporary()
+        before()
+        self._rename(name, hidden)
+        return hidden
 
     def remove(self, name: str) -> None:
         """Remove a file, a link or a whole folder; first it loses its name, so that nobody finds a half of it."""
@@ -127,12 +156,17 @@ class Folder:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self._at(name), **self._where())
             return
-        gone = _temporary()
-        self._rename(name, gone)
+        gone = self.hide(name)
         with self._child(gone) as folder:
             for each in os.listdir(folder._listed):
                 folder.remove(each)
         os.rmdir(self._at(gone), **self._where())
+
+    def probe(self) -> None:
+        """Make something in it and take it away again."""
+        name = _temporary()
+        os.mkdir(self._at(name), 0o750, **self._where())
+        os.rmdir(self._at(name), **self._where())
 
     def sync(self) -> None:
         """Make names durable, not only bytes."""
@@ -197,6 +231,8 @@ class Folder:
 @contextlib.contextmanager
 def root(path: Path) -> Iterator[Folder]:
     """Open the folder below which all else lies, made where it is missing; the links in its own path are followed."""
+    if path.exists() and not path.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "It is a file", str(path))
     path.mkdir(parents=True, exist_ok=True)
     with _opened(path.resolve(), str(path.resolve())) as found:
         yield found
@@ -208,7 +244,7 @@ def reported(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ExportFailed(f"{what} cannot be exported: {error.strerror or error}.") from error
+        raise ExportFailed(f"{what} cannot be written: {error.strerror or error}.") from error
 
 
 @contextlib.contextmanager

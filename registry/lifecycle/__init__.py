@@ -9,22 +9,40 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from uuid import UUID
 
 from django.db import transaction
 
-from registry import artifacts, errors, history
+from registry import artifacts, history, reasons
 from registry.artifacts import Stored
-from registry.lifecycle import placing, pointers, registration, states, succession
+from registry.lifecycle import placing, pointers, registration, succession
 from registry.lifecycle.placing import NOMINATED, REJECTED, ChampionMoved, Placed, RolledBack
 from registry.lifecycle.pointers import Move
 from registry.lifecycle.registration import MetadataInvalid, Registration, VersionIdTaken
-from registry.lifecycle.states import Outcome, StateForbids, VersionHeld, VersionInUse, VersionUnknown
-from registry.lifecycle.succession import AlreadyChampion, NothingToRollBackTo, VersionForeign, VersionNotReady
+from registry.lifecycle.rehearsing import rehearse
+from registry.lifecycle.shelving import (
+    admit,
+    archive,
+    bring_back,
+    forget,
+    quarantine,
+    release,
+    restore,
+    turn_away,
+)
+from registry.lifecycle.soundness import Verified, VersionChanged, verify_for, verify_returns, verify_versions
+from registry.lifecycle.states import Outcome, StateForbids, VersionHeld, VersionInUse
+from registry.lifecycle.succession import (
+    AlreadyChampion,
+    NothingToRollBackTo,
+    VersionForeign,
+    VersionNotReady,
+    VersionUnknown,
+)
 from registry.models import Event, ModelVersion, RegisteredModel
+from registry.reasons import ReasonMissing
 
 __all__ = [
     "AlreadyChampion",
@@ -39,6 +57,8 @@ __all__ = [
     "RolledBack",
     "StateForbids",
     "Stored",
+    "Verified",
+    "VersionChanged",
     "VersionForeign",
     "VersionHeld",
     "VersionIdTaken",
@@ -64,17 +84,13 @@ __all__ = [
     "roll_back_many",
     "store_artifacts",
     "turn_away",
+    "verify_for",
+    "verify_returns",
+    "verify_versions",
 ]
 logger = logging.getLogger(__name__)
 
 REGISTERED = "registry.version.registered"
-
-
-class ReasonMissing(errors.Invalid):
-    """A pointer moved by hand needs a reason, for those who read the ledger later."""
-
-    code = "reason_missing"
-    next_step = "Say in a sentence why."
 
 
 def store_artifacts(contents: Sequence[bytes], *, format: str) -> list[Stored]:
@@ -128,146 +144,85 @@ def reject(moves: Sequence[Move], *, actor: str, cause: str, at: datetime) -> Pl
 
 
 def promote_by_hand(
-    *, registered_model: RegisteredModel, version: ModelVersion, actor: str, reason: str, at: datetime
+    *,
+    registered_model: RegisteredModel,
+    version: ModelVersion,
+    actor: str,
+    reason: str,
+    at: datetime,
+    verified: Verified | None = None,
 ) -> Event:
-    """Make a version champion without a gate, by an approver's word. Raises as `roll_back` does."""
+    """Make a version champion without a gate, by an approver's word. Raises as `roll_back` does.
+
+    Whoever calls it, or one of those below, inside a transaction gives what `verify_versions` (`verify_for`,
+    `verify_returns`) found before; without it the bytes are read and verified first, here.
+    """
+    said = reasons.given(reason)
     asked = Move(registered_model_id=registered_model.pk, version_id=version.pk, expected_id=None)
+    checked = verified or verify_versions([version])
     return placing.by_hand(
-        registered_model, version, asked=asked, actor=actor, cause="manual", reason=_given(reason), at=at
+        registered_model, version, asked=asked, verified=checked, actor=actor, cause="manual", reason=said, at=at
     )
 
 
-def promote_many_by_hand(version_ids: Sequence[UUID], *, actor: str, reason: str, at: datetime) -> Outcome:
+def promote_many_by_hand(
+    version_ids: Sequence[UUID], *, actor: str, reason: str, at: datetime, verified: Verified | None = None
+) -> Outcome:
     """Make versions champion by an approver's word, at most one of each model; what cannot be is left with its reason.
 
-    The bytes of each are read and verified first. Raises ReasonMissing.
+    Raises ReasonMissing.
     """
-    done = placing.forward_many(version_ids, actor=actor, reason=_given(reason), at=at)
+    said = reasons.given(reason)
+    checked = verified or verify_for("promote", version_ids)
+    done = placing.forward_many(version_ids, verified=checked, actor=actor, reason=said, at=at)
     return Outcome(changed=done.placed, refused=done.refused)
 
 
 def roll_back(
-    *, registered_model: RegisteredModel, to: ModelVersion | None = None, actor: str, reason: str, at: datetime
+    *,
+    registered_model: RegisteredModel,
+    to: ModelVersion | None = None,
+    actor: str,
+    reason: str,
+    at: datetime,
+    verified: Verified | None = None,
 ) -> Event:
     """Make an earlier version champion again, at once; without `to` the champion before the present one.
 
     Raises ReasonMissing, NothingToRollBackTo, VersionForeign, VersionNotReady, AlreadyChampion, ChampionMoved, and
     artifacts.ArtifactCorrupted where the target's own bytes do not hold.
     """
-    said = _given(reason)
+    said = reasons.given(reason)
     back = succession.returns([registered_model.pk])[registered_model.pk]
     target = to or succession.previous(registered_model)
-    asked = Move(
-        registered_model_id=registered_model.pk,
-        version_id=target.pk,
-        expected_id=None,
-        back=True,
-        before_id=back.before(target.pk),
+    asked = placing.returning(registered_model.pk, target, back)
+    checked = verified or verify_versions([target])
+    event = placing.by_hand(
+        registered_model, target, asked=asked, verified=checked, actor=actor, cause="rollback", reason=said, at=at
     )
-    event = placing.by_hand(registered_model, target, asked=asked, actor=actor, cause="rollback", reason=said, at=at)
     logger.warning("%s was rolled back to version %s by %s: %s", registered_model, target.number, actor, said)
     return event
 
 
 def roll_back_many(
-    registered_models: Sequence[RegisteredModel], *, actor: str, reason: str, at: datetime
-) -> RolledBack:
-    """Roll each model back to the champion before its present one; what cannot go back is left with its reason.
-
-    Every target's bytes are read and verified first. Raises ReasonMissing.
-    """
-    said = _given(reason)
-    done = placing.back_many(registered_models, actor=actor, reason=said, at=at)
-    logger.warning("%s models were rolled back by %s: %s", len(done.to), actor, said)
-    return done
-
-
-def preview_roll_back(registered_models: Sequence[RegisteredModel]) -> RolledBack:
-    """Return where `roll_back_many` would go, verified to the bytes, and why others stay; moves nothing."""
-    return placing.sound_returns(registered_models)
-
-
-def rehearse(action: str, version_ids: Sequence[UUID], *, at: datetime) -> Outcome:
-    """Return what an action of `states.BY_NAME`, or `promote`, would do to these, and why it would leave others.
-
-    A change of state is carried out and taken back, so that it says what the deed itself would say at this moment.
-    """
-    if action == "promote":
-        planned = placing.forward_many(version_ids, actor="", reason="", at=at, rehearsed=True)
-        return Outcome(changed=planned.placed, refused=planned.refused)
-    wanted = states.BY_NAME[action]
-    make = states.make_ready if wanted in (states.RESTORE, states.RELEASE) else partial(states.change, cause="manual")
-    with transaction.atomic():
-        outcome = make(wanted, version_ids, actor="", reason="", at=at)
-        transaction.set_rollback(True)
-    return outcome
-
-
-def archive(
-    version_ids: Sequence[UUID],
+    registered_models: Sequence[RegisteredModel],
     *,
     actor: str,
     reason: str,
     at: datetime,
-    cause: str = "manual",
-    sweep_after: datetime | None = None,
-    spared: tuple[str, ...] = states.ARCHIVE.spared,
-) -> Outcome:
-    """Hide ready versions from every choice; they can be restored. With `sweep_after` retention lets them go then.
+    verified: Verified | None = None,
+) -> RolledBack:
+    """Roll each model back to the champion before its present one; what cannot go back is left with its reason.
 
-    Spares versions that a pointer of `spared` leads to or a hold keeps.
+    Raises ReasonMissing.
     """
-    wanted = replace(states.ARCHIVE, sweep_after=sweep_after, spared=spared)
-    return states.change(wanted, version_ids, actor=actor, cause=cause, reason=_given(reason), at=at)
+    said = reasons.given(reason)
+    checked = verified or verify_returns(registered_models)
+    done = placing.back_many(registered_models, verified=checked, actor=actor, reason=said, at=at)
+    logger.warning("%s models were rolled back by %s: %s", len(done.to), actor, said)
+    return done
 
 
-def restore(version_ids: Sequence[UUID], *, actor: str, reason: str, at: datetime) -> Outcome:
-    """Make archived versions ready again, those whose bytes hold."""
-    return states.make_ready(states.RESTORE, version_ids, actor=actor, reason=_given(reason), at=at)
-
-
-def forget(version_ids: Sequence[UUID], *, actor: str, reason: str, at: datetime, cause: str = "manual") -> Outcome:
-    """Give archived or quarantined versions up for good: the row and its metadata stay, the bytes may go.
-
-    Spares versions that any pointer leads to or a hold keeps. `registry.retention` removes the bytes.
-    """
-    return states.change(states.FORGET, version_ids, actor=actor, cause=cause, reason=_given(reason), at=at)
-
-
-def bring_back(version_ids: Sequence[UUID], *, actor: str, reason: str, at: datetime) -> Outcome:
-    """Make deleted versions archived again, whose bytes `registry.retention.backups` has put back; no sweep awaits."""
-    return states.change(states.BRING_BACK, version_ids, actor=actor, cause="manual", reason=_given(reason), at=at)
-
-
-def quarantine(version_ids: Sequence[UUID], *, actor: str, reason: str, at: datetime, cause: str = "manual") -> Outcome:
-    """Keep versions from being loaded and placed, because their bytes are damaged or not trusted.
-
-    A champion keeps its pointer, and the last good champion answers for it; a challenger waits no longer.
-    """
-    said = _given(reason)
-    outcome = states.change(states.QUARANTINE, version_ids, actor=actor, cause=cause, reason=said, at=at)
-    if outcome.changed:
-        logger.error("%s versions were quarantined by %s: %s", len(outcome.changed), actor, said)
-    return outcome
-
-
-def release(version_ids: Sequence[UUID], *, actor: str, reason: str, at: datetime) -> Outcome:
-    """Make quarantined versions ready again, those whose bytes hold (restored from a backup, say)."""
-    return states.make_ready(states.RELEASE, version_ids, actor=actor, reason=_given(reason), at=at)
-
-
-def admit(version_ids: Sequence[UUID], *, actor: str, at: datetime) -> Outcome:
-    """Make versions from elsewhere ready, whose forecasters a trainer has read."""
-    return states.change(states.ADMIT, version_ids, actor=actor, cause=states.INSPECTION, reason="", at=at)
-
-
-def turn_away(version_ids: Sequence[UUID], *, actor: str, reason: str, at: datetime) -> Outcome:
-    """Quarantine versions from elsewhere, whose forecasters no trainer can read; `release` refuses them for good."""
-    said = _given(reason)
-    return states.change(states.TURN_AWAY, version_ids, actor=actor, cause=states.INSPECTION, reason=said, at=at)
-
-
-def _given(reason: str) -> str:
-    if not reason.strip():
-        raise ReasonMissing("No reason was given.", field="reason")
-    return reason.strip()
+def preview_roll_back(registered_models: Sequence[RegisteredModel], *, verified: Verified | None = None) -> RolledBack:
+    """Return where `roll_back_many` would go, verified to the bytes, and why others stay; moves nothing."""
+    return placing.sound_returns(registered_models, verified or verify_returns(registered_models))

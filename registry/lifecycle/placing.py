@@ -1,6 +1,6 @@
 """Owns pointer moves with their events: for many, or by hand for one. `registry.lifecycle` alone calls it.
 
-A move by hand verifies the very bytes that are to serve, and says why, before it touches a pointer.
+A move by hand takes a version whose very bytes were verified (`registry.lifecycle.soundness`), and says why.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from uuid import UUID
 
 from django.db import transaction
 
-from registry import artifacts, errors, history
+from registry import errors, history
 from registry.lifecycle import pointers, succession
 from registry.lifecycle.pointers import Move
+from registry.lifecycle.soundness import Verified
 from registry.lifecycle.succession import NothingToRollBackTo
 from registry.models import Event, ModelVersion, RegisteredModel
 
@@ -106,113 +107,94 @@ def by_hand(
     version: ModelVersion,
     *,
     asked: Move,
+    verified: Verified,
     cause: str,
     actor: str,
     reason: str,
     at: datetime,
 ) -> Event:
     """Make a version champion whatever serves now. Raises what `succession.check` raises, ChampionMoved and more."""
-    if not _looks_placeable(registered_model, version):
-        _check(registered_model, version)
-    try:
-        artifacts.load(version)
-    except errors.PerennialError:
-        # Gone with a version that was swept since it was read: that says more than a missing file.
-        _check(registered_model, version)
-        raise
     kind = history.ROLLED_BACK if asked.back else history.PROMOTED
     with transaction.atomic():
         heads = history.lock([registered_model.pk])
         serving = heads[registered_model.pk].champion_id
-        moves = [replace(asked, expected_id=serving, reason=reason)]
+        moves = [replace(asked, expected_id=serving, reason=reason, digest=verified.digest(version.pk))]
         set_champions = partial(pointers.set_champions, at=at)
         _, events = _move(moves, set_champions, heads=heads, kind=kind, actor=actor, cause=cause, at=at)
         if not events:
-            # What it was when it was read it is no more: say what it is.
+            # What it is now says more than that its bytes are missing, or are others.
             succession.check(registered_model, version, champion_id=serving)
-            raise ChampionMoved(f"The champion of {registered_model} changed at the same time.")
+            raise verified.refusal(version) or ChampionMoved(_overtaken(registered_model))
     [event] = events
     event.registered_model, event.fleet = registered_model, registered_model.fleet
     return event
 
 
-def _check(registered_model: RegisteredModel, version: ModelVersion) -> None:
-    champion_id = RegisteredModel.objects.values_list("champion_id", flat=True).get(pk=registered_model.pk)
-    succession.check(registered_model, version, champion_id=champion_id)
-
-
-def _looks_placeable(registered_model: RegisteredModel, version: ModelVersion) -> bool:
-    """Whether nothing that was read speaks against it; where something does, the database is asked again."""
-    own = version.registered_model_id == registered_model.pk
-    return own and version.state == ModelVersion.State.READY and version.pk != registered_model.champion_id
-
-
 def forward_many(
-    version_ids: Sequence[UUID], *, actor: str, reason: str, at: datetime, rehearsed: bool = False
+    version_ids: Sequence[UUID], *, verified: Verified, actor: str, reason: str, at: datetime, rehearsed: bool = False
 ) -> ByHand:
     """Make versions champion, one of each model, those whose bytes hold; rehearsed, only say which could be."""
     found, refused = succession.placeable(version_ids)
-    sound = {}
-    for version_id, version in found.items():
-        try:
-            artifacts.load(version)
-            sound[version_id] = version
-        except errors.PerennialError as error:
-            refused[version_id] = error
+    refused |= {key: error for key, version in found.items() if (error := verified.refusal(version))}
+    sound = {key: version for key, version in found.items() if key not in refused}
     if rehearsed:
         return ByHand(placed=frozenset(sound), refused=refused)
     moves = [
         Move(
             registered_model_id=version.registered_model_id,
             version_id=version_id,
-            expected_id=version.registered_model.champion_id,
+            expected_id=verified.champions[version_id],
             reason=reason,
+            digest=verified.digest(version_id),
         )
         for version_id, version in sound.items()
     ]
     set_champions = partial(pointers.set_champions, at=at)
     done = move(moves, set_champions, kind=history.PROMOTED, actor=actor, cause="manual", at=at)
     for version_id in done.overtaken:
-        refused[version_id] = ChampionMoved(
-            f"The champion of {sound[version_id].registered_model} changed at the same time."
-        )
+        refused[version_id] = ChampionMoved(_overtaken(sound[version_id].registered_model))
     return ByHand(placed=done.placed, refused=refused)
 
 
-def sound_returns(registered_models: Sequence[RegisteredModel]) -> RolledBack:
+def sound_returns(registered_models: Sequence[RegisteredModel], verified: Verified) -> RolledBack:
     """Return where a roll back of each model would go, and why others cannot go back; moves nothing."""
     back = succession.returns([each.pk for each in registered_models])
-    to, refused = _sound_targets(registered_models, back)
+    to, refused = _sound_targets(registered_models, back, verified)
     return RolledBack(to=to, refused=refused)
 
 
-def back_many(registered_models: Sequence[RegisteredModel], *, actor: str, reason: str, at: datetime) -> RolledBack:
+def back_many(
+    registered_models: Sequence[RegisteredModel], *, verified: Verified, actor: str, reason: str, at: datetime
+) -> RolledBack:
     """Roll each model back to the champion before its present one, those whose target's bytes hold."""
     back = succession.returns([each.pk for each in registered_models])
-    to, refused = _sound_targets(registered_models, back)
-    moves = [_return(model_id, version, back[model_id], reason) for model_id, version in to.items()]
+    to, refused = _sound_targets(registered_models, back, verified)
+    moves = [
+        replace(returning(model_id, version, back[model_id]), reason=reason, digest=verified.digest(version.pk))
+        for model_id, version in to.items()
+    ]
     set_champions = partial(pointers.set_champions, at=at)
     done = move(moves, set_champions, kind=history.ROLLED_BACK, actor=actor, cause="rollback", at=at)
     asked = {each.pk: each for each in registered_models}
     for model_id, version in to.items():
         if version.pk in done.overtaken:
-            refused[model_id] = ChampionMoved(f"The champion of {asked[model_id]} changed at the same time.")
+            refused[model_id] = ChampionMoved(_overtaken(asked[model_id]))
     return RolledBack(to={key: value for key, value in to.items() if value.pk in done.placed}, refused=refused)
 
 
-def _return(model_id: int, version: ModelVersion, back: succession.Return, reason: str) -> Move:
+def returning(model_id: int, version: ModelVersion, back: succession.Return) -> Move:
+    """Return the move of a model back to a version, expecting the champion that was found."""
     return Move(
         registered_model_id=model_id,
         version_id=version.pk,
-        expected_id=back.line[-1],
+        expected_id=back.line[-1] if back.line else None,
         back=True,
         before_id=back.before(version.pk),
-        reason=reason,
     )
 
 
 def _sound_targets(
-    registered_models: Iterable[RegisteredModel], back: Mapping[int, succession.Return]
+    registered_models: Iterable[RegisteredModel], back: Mapping[int, succession.Return], verified: Verified
 ) -> tuple[dict[int, ModelVersion], dict[int, errors.PerennialError]]:
     to: dict[int, ModelVersion] = {}
     refused: dict[int, errors.PerennialError] = {}
@@ -222,10 +204,12 @@ def _sound_targets(
         if target is None:
             sentence, hint = f"{each} has no earlier champion that is ready.", hints.get(each.pk)
             refused[each.pk] = NothingToRollBackTo(sentence, next_step=hint)
-            continue
-        try:
-            artifacts.load(target)
-            to[each.pk] = target
-        except errors.PerennialError as error:
+        elif error := verified.refusal(target):
             refused[each.pk] = error
+        else:
+            to[each.pk] = target
     return to, refused
+
+
+def _overtaken(registered_model: RegisteredModel) -> str:
+    return f"The champion of {registered_model} changed at the same time."

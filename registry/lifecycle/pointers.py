@@ -1,7 +1,7 @@
 """Owns the compare-and-set statements over the pointers of many models at once; `registry.lifecycle` alone calls them.
 
 Each expects that the models are locked. One statement moves all: what it returns was placed, what it leaves out had
-been overtaken, is not ready, is not of that model, or would change nothing.
+been overtaken, is not ready, has not the bytes that were verified, is not of that model, or would change nothing.
 """
 
 from __future__ import annotations
@@ -30,15 +30,18 @@ class Move:
     back: bool = False
     """Whether it goes back to an earlier champion, before which `before_id` served."""
     before_id: UUID | None = None
+    digest: str | None = None
+    """The SHA-256 of the bytes that were verified; None where nobody verified them for this move."""
 
 
 # The arrays are one table of moves. A version joins only if it is ready and of that very model: under the model's lock
 # its state cannot change, because whoever changes it takes that lock first.
 _MOVES = """
-FROM unnest(%s::bigint[], %s::uuid[], %s::uuid[], %s::boolean[], %s::boolean[], %s::uuid[])
-  AS move(model_id, version_id, expected_id, anchors, back, before_id)
+FROM unnest(%s::bigint[], %s::uuid[], %s::uuid[], %s::boolean[], %s::boolean[], %s::uuid[], %s::text[])
+  AS move(model_id, version_id, expected_id, anchors, back, before_id, digest)
 JOIN registry_modelversion AS v
   ON v.id = move.version_id AND v.registered_model_id = move.model_id AND v.state = 'ready'
+  AND (move.digest IS NULL OR move.digest = v.artifact_digest)
 WHERE m.id = move.model_id
 """
 # Times are those that the ledger will give to the move: never before the line before it.
@@ -102,5 +105,6 @@ def _run(statement: str, moves: Sequence[Move], *further: Any) -> dict[UUID, int
         [move.anchors for move in moves],
         [move.back for move in moves],
         [move.before_id for move in moves],
+        [move.digest for move in moves],
     ]
     return dict(rows.found(statement, [*columns, *further]))

@@ -14,19 +14,16 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
-from registry import artifacts, errors, history
-from registry.models import Event, Hold, ModelVersion
+from registry import errors, history
+from registry.lifecycle.soundness import Verified
+from registry.lifecycle.succession import VersionUnknown
+from registry.models import POINTERS, Event, Hold, ModelVersion
 
 State = ModelVersion.State
 INSPECTION = "inspection"
 """The cause in the ledger of what a trainer decided about a version from elsewhere."""
-POINTERS = ("champion", "challenger", "anchor", "previous_champion")
-
-
-class VersionUnknown(errors.NotFound):
-    """No version has that id."""
-
-    code = "version_unknown"
+SPARED = (*POINTERS, "previous_champion")
+"""What keeps a version from being let go."""
 
 
 class VersionInUse(errors.Conflict):
@@ -50,6 +47,13 @@ class ForecasterUnreadable(errors.Conflict):
     next_step = "Export the forecaster again and register it as a new version."
 
 
+class VersionNotDue(errors.Conflict):
+    """Retention does not let the version go, or not yet: somebody took it back, or archived it to stay."""
+
+    code = "version_not_due"
+    next_step = "Nothing is to be done: the next sweep looks again."
+
+
 class StateForbids(errors.Conflict):
     """A version of that state cannot be changed so."""
 
@@ -66,13 +70,15 @@ class Change:
     spared: tuple[str, ...] = ()
     """Pointers whose versions stay as they are; with any of them, versions under a hold stay too."""
     sweep_after: datetime | None = None
+    due: bool = False
+    """Whether only those change whose grace is over at that moment, whatever was read of them before."""
 
 
 ARCHIVE = Change(
     kind="registry.version.archived",
     to=State.ARCHIVED,
     since=frozenset({State.READY}),
-    spared=("champion", "challenger", "anchor"),
+    spared=POINTERS,
 )
 RESTORE = Change(kind="registry.version.restored", to=State.READY, since=frozenset({State.ARCHIVED}))
 QUARANTINE = Change(
@@ -88,8 +94,10 @@ FORGET = Change(
     kind="registry.version.forgotten",
     to=State.DELETED,
     since=frozenset({State.ARCHIVED, State.QUARANTINED}),
-    spared=POINTERS,
+    spared=SPARED,
 )
+# By retention: what was restored, or archived to stay, since it was found due is left.
+SWEEP = replace(FORGET, since=frozenset({State.ARCHIVED}), due=True)
 BY_NAME = {
     "archive": ARCHIVE, "restore": RESTORE, "quarantine": QUARANTINE, "release": RELEASE, "forget": FORGET,
 }  # fmt: skip
@@ -97,8 +105,9 @@ BY_NAME = {
 
 _CHANGE = """
 UPDATE registry_modelversion AS v SET state = %s, sweep_after = %s
-FROM registry_registeredmodel AS m
-WHERE v.id = ANY(%s::uuid[]) AND m.id = v.registered_model_id AND v.state = ANY(%s)
+FROM unnest(%s::uuid[], %s::text[]) AS wanted(id, digest), registry_registeredmodel AS m
+WHERE v.id = wanted.id AND (wanted.digest IS NULL OR wanted.digest = v.artifact_digest)
+AND m.id = v.registered_model_id AND v.state = ANY(%s)
 {spared}
 RETURNING v.id, m.id, m.fence
 """
@@ -107,6 +116,7 @@ AND NOT EXISTS (
     SELECT 1 FROM registry_hold AS h WHERE h.version_id = v.id AND (h.until IS NULL OR h.until > %s)
 )
 """
+_DUE = "AND v.sweep_after <= %s\n"
 _WITHDRAW = """
 UPDATE registry_registeredmodel SET challenger_id = NULL, fence = fence + 1 WHERE challenger_id = ANY(%s::uuid[])
 """
@@ -130,12 +140,22 @@ class _Changed:
 
 @transaction.atomic
 def change(
-    wanted: Change, version_ids: Sequence[UUID], *, actor: str, cause: str, reason: str, at: datetime
+    wanted: Change,
+    version_ids: Sequence[UUID],
+    *,
+    actor: str,
+    cause: str,
+    reason: str,
+    at: datetime,
+    verified: Verified | None = None,
 ) -> Outcome:
-    """Change versions and announce it; a version that is spared, in another state or unknown is left."""
+    """Change versions and announce it; a version that is spared, in another state or unknown is left.
+
+    With `verified` also one whose bytes are not those that were verified.
+    """
     owners = ModelVersion.objects.filter(pk__in=version_ids).values_list("registered_model_id", flat=True)
     history.lock(list(owners.distinct()))
-    changed = _apply(wanted, version_ids, at=at)
+    changed = _apply(wanted, version_ids, verified, at=at)
     if wanted.to == State.QUARANTINED:
         _withdraw_challengers(changed)
     history.announce(
@@ -157,17 +177,28 @@ def change(
     return Outcome(changed=frozenset(changed), refused=_refusals(wanted, left, at=at) if left else {})
 
 
-def make_ready(wanted: Change, version_ids: Sequence[UUID], *, actor: str, reason: str, at: datetime) -> Outcome:
-    """Change versions to ready, those whose bytes hold; they are read and verified before any row is touched."""
-    unsound: dict[UUID, errors.PerennialError] = _never_read(version_ids)
-    rows = ModelVersion.objects.select_related("registered_model__fleet").filter(state__in=wanted.since)
-    for version in rows.filter(pk__in=version_ids).iterator(chunk_size=history.BATCH_ROWS):
-        try:
-            artifacts.load(version)
-        except errors.PerennialError as error:
-            unsound[version.pk] = error
+def make_ready(
+    wanted: Change, version_ids: Sequence[UUID], *, verified: Verified, actor: str, reason: str, at: datetime
+) -> Outcome:
+    """Change versions to ready, those whose bytes hold."""
+    checked = replace(verified, refused={**_never_read(version_ids), **verified.refused})
+    return change_sound(wanted, version_ids, verified=checked, actor=actor, cause="manual", reason=reason, at=at)
+
+
+def change_sound(
+    wanted: Change,
+    version_ids: Sequence[UUID],
+    *,
+    verified: Verified | None,
+    actor: str,
+    cause: str,
+    reason: str,
+    at: datetime,
+) -> Outcome:
+    """Change versions but those that were refused when their bytes were looked at; without such a look all."""
+    unsound = dict(verified.refused) if verified else {}
     sound = [version_id for version_id in version_ids if version_id not in unsound]
-    outcome = change(wanted, sound, actor=actor, cause="manual", reason=reason, at=at)
+    outcome = change(wanted, sound, actor=actor, cause=cause, reason=reason, at=at, verified=verified)
     return replace(outcome, refused={**outcome.refused, **unsound})
 
 
@@ -182,11 +213,16 @@ def _never_read(version_ids: Collection[UUID]) -> dict[UUID, errors.PerennialErr
     }
 
 
-def _apply(change: Change, version_ids: Sequence[UUID], *, at: datetime) -> dict[UUID, _Changed]:
+def _apply(
+    change: Change, version_ids: Sequence[UUID], verified: Verified | None, *, at: datetime
+) -> dict[UUID, _Changed]:
     conditions = "".join(f"AND m.{pointer}_id IS DISTINCT FROM v.id\n" for pointer in change.spared)
-    values: list[Any] = [change.to, change.sweep_after, list(version_ids), sorted(change.since)]
+    digests = [verified.digest(each) if verified else None for each in version_ids]
+    values: list[Any] = [change.to, change.sweep_after, list(version_ids), digests, sorted(change.since)]
     if change.spared:
         conditions, values = conditions + _NOT_HELD, [*values, at]
+    if change.due:
+        conditions, values = conditions + _DUE, [*values, at]
     with connection.cursor() as cursor:
         cursor.execute(_CHANGE.format(spared=conditions), values)
         return {row[0]: _Changed(registered_model_id=row[1], fence=row[2]) for row in cursor.fetchall()}
@@ -217,6 +253,8 @@ def _refusal(
         return VersionInUse(f"{name} is the {pointers[0].replace('_', ' ')} of {model}.")
     if hold := held.get(version_id):
         return VersionHeld(f"{name} is held by {hold}.")
+    if change.due:
+        return VersionNotDue(f"{name} is not due to be deleted.")
     return errors.Conflict(f"{name} changed at the same time.", next_step="Try again.")
 
 

@@ -36,9 +36,10 @@ FROM registry_registeredmodel AS m CROSS JOIN LATERAL (
 
 
 class VersionUnknown(errors.NotFound):
-    """No version has that id."""
+    """No version answers to that id, number, label or word."""
 
     code = "version_unknown"
+    next_step = "GET /api/v1/models/{fleet}/{entity}/versions and `manage.py versions` list the versions of a model."
 
 
 class VersionNotReady(errors.Conflict):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from registry import bulk, errors, terminal, timestamps
-from registry.bulk import Done
+from registry.bulk import Done, telling
 from registry.bulk.tagging import Order
 from registry.models import ModelVersion, RegisteredModel
 from registry.rest_base import scope
@@ -16,6 +16,7 @@ from registry.rest_base import scope
 class Command(terminal.Command):
     """Do `action` to versions of one model; ends 0 done, 1 where one was refused, 2 usage, 3 nothing to do."""
 
+    writes = True
     action: ClassVar[str]
     done: ClassVar[str]
     """What a version then is, in a word."""
@@ -30,7 +31,7 @@ class Command(terminal.Command):
 
     def add_versions(self, parser: ArgumentParser) -> None:
         """Declare how versions are named."""
-        parser.add_argument("version", nargs="+", help="number, label, id, champion, challenger, anchor or latest")
+        parser.add_argument("version", nargs="+", help=scope.REFERENCE)
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Do it, and tell."""
@@ -55,8 +56,8 @@ class Command(terminal.Command):
     def tell(self, versions: Sequence[ModelVersion], done: Done, options: dict[str, Any]) -> None:
         """Say what became of each version, and end with the status for it."""
         if options["json"]:
-            told = [_item(each, done) for each in versions]
-            self.print_json({"action": self.action, "dry_run": options["dry_run"], "results": told})
+            told = [{**telling.named(each), **telling.outcome(done, each.pk)} for each in dict.fromkeys(versions)]
+            self.print_json(telling.changed(self.action, done, told, dry_run=options["dry_run"]))
         else:
             would = "would be" if options["dry_run"] else "is"
             for each in dict.fromkeys(versions):
@@ -94,11 +95,3 @@ def find_version(model: RegisteredModel, reference: str) -> ModelVersion:
     except (errors.NotFound, errors.Invalid) as error:
         where = f"manage.py versions {model.fleet.name} {model.entity_key}"
         raise terminal.Refused(f"{error.sentence} Its versions: {where}") from error
-
-
-def _item(version: ModelVersion, done: Done) -> dict[str, Any]:
-    named = {"id": str(version.pk), "number": version.number, "label": version.label}
-    if error := done.refused.get(version.pk):
-        why = {"code": error.code, "sentence": error.sentence, "next_step": error.next_step}
-        return {**named, "outcome": "refused", **why}
-    return {**named, "outcome": "changed" if version.pk in done.changed else "unchanged"}

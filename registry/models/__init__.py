@@ -3,6 +3,7 @@
 from registry.models.access import ApiToken, IdempotencyKey, Standing, TenantMembership
 from registry.models.exports import Export
 from registry.models.fleets import (
+    POINTERS,
     ExportSettings,
     Fleet,
     MetricSettings,
@@ -11,10 +12,12 @@ from registry.models.fleets import (
     entity_validator,
     slug_validator,
 )
+from registry.models.installation import Installation
 from registry.models.ledger import TRANSACTION_ID, Bookmark, Event, Tick
 from registry.models.versions import SEARCHED_METRICS, Hold, ModelVersion, metric_value
 
 __all__ = [
+    "POINTERS",
     "SEARCHED_METRICS",
     "TRANSACTION_ID",
     "ApiToken",
@@ -25,6 +28,7 @@ __all__ = [
     "Fleet",
     "Hold",
     "IdempotencyKey",
+    "Installation",
     "MetricSettings",
     "ModelVersion",
     "RegisteredModel",

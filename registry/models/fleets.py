@@ -32,6 +32,8 @@ class Retention:
 
     keep: int | None = None
     """The newest ready versions of each model that stay."""
+    champions: int | None = None
+    """The last ready versions that were champion, the present one counted, that stay."""
     younger_than_days: int | None = None
     """Versions registered less than this many days ago stay."""
     served_within_days: int | None = None
@@ -43,6 +45,7 @@ class Retention:
 # Larger numbers mean nothing and would overflow dates of the database.
 RETENTION_BOUNDS = {
     "keep": (1, 10_000),
+    "champions": (0, 10_000),
     "younger_than_days": (0, 36_500),
     "served_within_days": (0, 36_500),
     "grace_days": (0, 3_650),
@@ -133,6 +136,10 @@ class Fleet(models.Model):
 def _beyond(held: object, name: str, least: int, most: int) -> bool:
     value = getattr(held, name, None)
     return value is not None and not least <= value <= most
+
+
+POINTERS = ("champion", "challenger", "anchor")
+"""What leads from a model to a version of it, by the words that people use."""
 
 
 class RegisteredModel(models.Model):

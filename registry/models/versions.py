@@ -11,7 +11,7 @@ from django.db.models.functions import Cast, Now
 
 from registry import identifiers
 from registry.fields import TypedJSONField
-from registry.models.fleets import Fleet, RegisteredModel
+from registry.models.fleets import POINTERS, Fleet, RegisteredModel
 from registry.reports import Scorecard
 
 # The metrics that `version_search` holds: a search by one of them reads the index alone. With the five columns before
@@ -110,6 +110,9 @@ class ModelVersion(models.Model):
             # What came from elsewhere and waits for its trainer, the oldest first.
             models.Index(fields=["created_at", "id"], condition=Q(state="pending"), name="version_pending"),
             models.Index(fields=["sweep_after", "id"], condition=Q(state="archived"), name="version_to_sweep"),
+            models.Index(
+                fields=["fleet", "sweep_after", "id"], condition=Q(state="archived"), name="version_to_sweep_of_fleet"
+            ),
             # A search reads it in the order of the list and leaves the rows alone that do not answer.
             models.Index(
                 F("fleet"),
@@ -130,6 +133,11 @@ class ModelVersion(models.Model):
 
     def __str__(self) -> str:
         return f"{self.registered_model} v{self.number}"
+
+    @property
+    def pointers(self) -> list[str]:
+        """The pointers of its model that lead to it."""
+        return [name for name in POINTERS if getattr(self.registered_model, f"{name}_id") == self.pk]
 
 
 class Hold(models.Model):

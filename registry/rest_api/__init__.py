@@ -43,6 +43,7 @@ urlpatterns = [
     path("versions/compare", comparing.VersionComparison.as_view(), name="versions-compare"),
     path("versions/bulk", many.VersionsBulk.as_view(), name="versions-bulk"),
     path("fleets/<str:fleet>/rollback", many.FleetRollBack.as_view(), name="fleet-rollback"),
+    path("fleets/<str:fleet>/tags", many.FleetTags.as_view(), name="fleet-tags"),
     path("fleets/<str:fleet>/versions", delivering.FleetVersions.as_view(), name="fleet-versions"),
     path("versions/<str:version>", versions.VersionDetail.as_view(), name="version"),
     path("versions/<str:version>/bundle", bundles.VersionBundle.as_view(), name="version-bundle"),

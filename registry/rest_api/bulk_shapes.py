@@ -13,12 +13,21 @@ from registry.rest_base import parsing
 from registry.rest_base.fields import InstantField
 
 
-class VersionsFilter(parsing.StrictSerializer):
-    """Which versions are meant, where they are not named."""
+class ManyFilter(parsing.StrictSerializer):
+    """Which entities of a fleet are meant; all that is given has to hold."""
+
+    entities = serializers.ListField(
+        required=False, child=serializers.CharField(max_length=128), min_length=1, help_text="these alone"
+    )
+    entity_prefix = serializers.CharField(required=False, max_length=128, help_text="those whose key begins with it")
+    all = serializers.BooleanField(required=False, default=False, help_text="the whole fleet, said on purpose")
+
+
+class VersionsFilter(ManyFilter):
+    """Which versions are meant, where they are not named; `fleet` alone means none: say `all`, or which."""
 
     fleet = serializers.CharField(max_length=63)
     tenant = serializers.CharField(required=False, max_length=63)
-    entity = serializers.CharField(required=False, max_length=128, help_text="what the key of the entity begins with")
     trainer = serializers.CharField(required=False, max_length=64)
     state = serializers.ListField(
         required=False,
@@ -64,36 +73,66 @@ class BulkBody(parsing.StrictSerializer):
         return attrs
 
 
-class BulkItemSerializer(serializers.Serializer[Any]):
-    """What became of one version."""
+class WhySerializer(serializers.Serializer[Any]):
+    """Why something was refused, where it was."""
 
-    id = serializers.UUIDField()
-    outcome = serializers.ChoiceField(choices=["changed", "unchanged", "refused"])
     code = serializers.CharField(required=False, help_text="why it was refused, for programs")
     detail = serializers.CharField(required=False)
     next_step = serializers.CharField(required=False)
 
 
-class BulkSerializer(serializers.Serializer[Any]):
-    """What became of every version."""
+class CountsSerializer(serializers.Serializer[Any]):
+    """How many of them changed."""
 
-    action = serializers.CharField()
     dry_run = serializers.BooleanField()
     changed = serializers.IntegerField()
     unchanged = serializers.IntegerField()
     refused = serializers.IntegerField()
+
+
+class BulkItemSerializer(WhySerializer):
+    """What became of one version."""
+
+    id = serializers.UUIDField()
+    outcome = serializers.ChoiceField(choices=["changed", "unchanged", "refused"])
+
+
+class BulkSerializer(CountsSerializer):
+    """What became of every version."""
+
+    action = serializers.CharField()
     results = BulkItemSerializer(many=True)
 
 
-class ModelsFilter(parsing.StrictSerializer):
+class ModelsFilter(ManyFilter):
     """Which models are meant; all that is given has to hold."""
 
-    entities = serializers.ListField(required=False, child=serializers.CharField(max_length=128), min_length=1)
-    entity_prefix = serializers.CharField(required=False, max_length=128)
     tag = serializers.ListField(required=False, child=serializers.CharField(max_length=64), help_text="all of them")
     promoted_since = InstantField(required=False, help_text="the present champion was promoted then or later")
     cause = serializers.CharField(required=False, max_length=32, help_text="of that promotion, such as gate or manual")
-    all = serializers.BooleanField(required=False, default=False, help_text="the whole fleet, said on purpose")
+
+
+class TagModelsBody(parsing.StrictSerializer):
+    """Which models get and lose which tags."""
+
+    filter = ModelsFilter()
+    tags = TagsBody()
+    reason = serializers.CharField(required=False, max_length=500, default="", allow_blank=True)
+    dry_run = serializers.BooleanField(required=False, default=False, help_text="say what it would do, change nothing")
+
+
+class TaggedModelSerializer(WhySerializer):
+    """What became of the tags of one model."""
+
+    entity = serializers.CharField()
+    outcome = serializers.ChoiceField(choices=["changed", "unchanged", "refused"])
+    tags = serializers.ListField(child=serializers.CharField(), help_text="as they are now, or would be")
+
+
+class TagModelsSerializer(CountsSerializer):
+    """What became of every model."""
+
+    results = TaggedModelSerializer(many=True)
 
 
 class RollBackManyBody(parsing.StrictSerializer):
@@ -115,16 +154,13 @@ class StepVersionSerializer(serializers.Serializer[Any]):
         return {**super().get_fields(), "label": serializers.CharField()}
 
 
-class StepSerializer(serializers.Serializer[Any]):
+class StepSerializer(WhySerializer):
     """What became of one model."""
 
     entity = serializers.CharField()
     outcome = serializers.ChoiceField(choices=["rolled_back", "refused"])
     before = StepVersionSerializer(required=False, allow_null=True, help_text="the champion that was found")
     to = StepVersionSerializer(required=False)
-    code = serializers.CharField(required=False)
-    detail = serializers.CharField(required=False)
-    next_step = serializers.CharField(required=False)
 
 
 class RollBackManySerializer(serializers.Serializer[Any]):

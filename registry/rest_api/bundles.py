@@ -59,11 +59,11 @@ class VersionBundle(views.ApiView):
     def get(self, request: Request, version: str) -> HttpResponse:
         """Download the bundle of a version, verified, with its digest and the seal that another installation imports.
 
-        409 where it is quarantined or damaged, 410 where it was deleted.
+        409 where it is pending, quarantined or damaged, 410 where it was deleted.
         """
         parsing.query(request, parsing.StrictSerializer)
         found = scope.version(request, version)
-        handover.refuse_lost(found)
+        handover.refuse_withheld(found)
         tag = f'"{found.artifact_digest}"'
         if views.has(request, tag):
             return HttpResponse(status=304, headers={"ETag": tag})
@@ -82,14 +82,9 @@ class _Predictions(views.ApiView):
         """Stream all rows as an attachment."""
         part = parsing.query(request, PartQuery)["part"]
         found = scope.version(request, version)
-        table = getattr(handover.inside(found), part)
+        table = handover.predictions(found, part=part)
         lines = handover.as_csv(table) if ending == "csv" else handover.as_json_lines(table)
-        kinds = {"csv": "text/csv; charset=utf-8", "jsonl": "application/jsonl"}
-        return StreamingHttpResponse(
-            (line.encode() for line in lines),
-            content_type=kinds[ending],
-            headers={"Content-Disposition": f'attachment; filename="{found.label}_{part}.{ending}"'},
-        )
+        return views.attachment(lines, name=f"{found.label}_{part}", ending=ending)
 
 
 class PredictionsCsv(_Predictions):
@@ -128,7 +123,7 @@ class FeatureImportance(views.ApiView):
         """Show how much each feature, or component of a forecast, weighs in a version."""
         parsing.query(request, parsing.StrictSerializer)
         found = scope.version(request, version)
-        return Response({"version": str(found.pk), "importance": dict(handover.inside(found).feature_importance)})
+        return Response({"version": str(found.pk), "importance": handover.importance(found)})
 
 
 def _headers(version: ModelVersion, tag: str) -> dict[str, str]:

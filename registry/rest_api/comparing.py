@@ -14,14 +14,12 @@ from registry.models import ModelVersion
 from registry.rest_api import shapes
 from registry.rest_base import parsing, scope, views
 
-REFERENCE = "id, number, label, `champion`, `challenger`, `anchor` or `latest`"
-
 
 class ReferencesQuery(scope.TenantQuery):
     """Which two versions of a model."""
 
-    first = serializers.CharField(max_length=64, help_text=REFERENCE)
-    second = serializers.CharField(max_length=64, help_text=REFERENCE)
+    first = serializers.CharField(max_length=64, help_text=scope.REFERENCE)
+    second = serializers.CharField(max_length=64, help_text=scope.REFERENCE)
 
 
 class IdsQuery(parsing.StrictSerializer):
@@ -50,7 +48,7 @@ class ComparedSerializer(shapes.PointedSerializer):
 
     def get_pointers(self, version: ModelVersion) -> list[str]:
         """Return the pointers that lead to it."""
-        return shapes.pointers_to(version)
+        return version.pointers
 
 
 class ScoreSerializer(serializers.Serializer[Any]):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 from drf_spectacular.utils import extend_schema
@@ -14,6 +14,7 @@ from rest_framework.response import Response
 from registry import conf, enrolment, errors, timestamps
 from registry.exchange import intake
 from registry.exchange.deliveries import Delivery
+from registry.exchange.intake import Parcel
 from registry.models import Fleet, ModelVersion
 from registry.rest_api import shapes, texts, versions
 from registry.rest_base import idempotency, parsing, scope, uploads, views
@@ -139,18 +140,20 @@ class FleetVersions(views.ApiView):
     def post(self, request: Request, fleet: str) -> Response:
         """Register many versions trained elsewhere: a JSON object a line, files in base64; one result for each line.
 
-        What is refused leaves the others be. At most 5000 lines and 64 MiB at once.
+        What is refused leaves the others be. At most 5000 lines, 64 MiB, and 512 MiB unpacked at once.
         """
         given = parsing.query(request, DeliveryQuery)
         owner = scope.fleet(request, fleet)
         lines = cast(Lines, request.data)
         if lines.count() > (most := conf.current().bulk_items) + 1:
             raise parsing.BodyTooLarge(f"These are more than {most} lines. Send them in several calls.")
-        delivered = [_delivery(line) for line in lines]
-        parcels = iter(intake.store(owner, [each for each in delivered if isinstance(each, Delivery)]))
-        stored = [next(parcels) if isinstance(each, Delivery) else each for each in delivered]
+        named: list[dict[str, Any]] = []
 
-        def work() -> idempotency.Answer:
+        def prepare() -> list[Parcel | errors.PerennialError]:
+            unpacked_bytes = conf.current().bulk_unpacked_bytes
+            return intake.store(owner, _deliveries(lines, named), unpacked_bytes=unpacked_bytes)
+
+        def work(stored: list[Parcel | errors.PerennialError]) -> idempotency.Answer:
             results = intake.register(
                 owner,
                 stored,
@@ -158,9 +161,9 @@ class FleetVersions(views.ApiView):
                 at=timestamps.utc_now(),
                 create=given["create"],
             )
-            return idempotency.Answer(status=200, data=_told(delivered, results))
+            return idempotency.Answer(status=200, data=_told(named, results))
 
-        return idempotency.once(request, work).response()
+        return idempotency.after(request, prepare, work).response()
 
 
 def _owner(request: Request, fleet: str, entity: str, *, create: bool) -> Fleet:
@@ -173,11 +176,13 @@ def _owner(request: Request, fleet: str, entity: str, *, create: bool) -> Fleet:
 
 
 def _register_one(request: Request, fleet: Fleet, delivery: Delivery, *, create: bool, cause: str) -> Response:
-    [parcel] = intake.store(fleet, [delivery])
-    if isinstance(parcel, errors.PerennialError):
-        raise parcel
+    def prepare() -> Parcel:
+        [parcel] = intake.store(fleet, [delivery])
+        if isinstance(parcel, errors.PerennialError):
+            raise parcel
+        return parcel
 
-    def work() -> idempotency.Answer:
+    def work(parcel: Parcel) -> idempotency.Answer:
         version = intake.only(
             intake.register(
                 fleet, [parcel], actor=views.actor(request), at=timestamps.utc_now(), create=create, cause=cause
@@ -186,7 +191,7 @@ def _register_one(request: Request, fleet: Fleet, delivery: Delivery, *, create:
         shown = json.loads(texts.version(version.pk))
         return idempotency.Answer(status=201, data=shown, headers={"Location": shown["url"]})
 
-    return idempotency.once(request, work).response()
+    return idempotency.after(request, prepare, work).response()
 
 
 def _text(said: dict[str, Any], name: str) -> str:
@@ -196,34 +201,35 @@ def _text(said: dict[str, Any], name: str) -> str:
     return value
 
 
+def _deliveries(lines: Lines, named: list[dict[str, Any]]) -> Iterator[Delivery | errors.PerennialError]:
+    """Yield what the lines hold, one at a time, and put down of each which line it was and of what entity."""
+    for number, line in lines:
+        each = _delivery(line)
+        entity = {"entity": each.entity[:128]} if isinstance(each, Delivery) else {}
+        named.append({"line": number, **entity})
+        yield each
+
+
 def _delivery(line: bytes) -> Delivery | errors.PerennialError:
     try:
-        said = parsing.read_json(line)
+        said = uploads.read_values(line)
         if not isinstance(said, dict) or not isinstance(entity := said.pop("entity", None), str):
             return errors.Invalid('The line is no JSON object with an "entity".', field="entity")
         files = {name: uploads.decoded(said.pop(name), name) for name in FILES if name in said}
     except exceptions.ValidationError:
         return errors.Invalid("A file of this line is not base64.")
-    except exceptions.ParseError as error:
+    except exceptions.APIException as error:
         return errors.Invalid(str(error.detail))
     return Delivery(entity=entity, said=said, **files)
 
 
-def _told(
-    delivered: Sequence[Delivery | errors.PerennialError], results: Sequence[ModelVersion | errors.PerennialError]
-) -> dict[str, Any]:
-    told = [
-        {"line": line, **_result(each, result)}
-        for line, (each, result) in enumerate(zip(delivered, results, strict=True), start=1)
-    ]
+def _told(named: Sequence[dict[str, Any]], results: Sequence[ModelVersion | errors.PerennialError]) -> dict[str, Any]:
+    told = [{**each, **_result(result)} for each, result in zip(named, results, strict=True)]
     registered = sum(isinstance(result, ModelVersion) for result in results)
     return {"registered": registered, "refused": len(results) - registered, "results": told}
 
 
-def _result(
-    delivered: Delivery | errors.PerennialError, result: ModelVersion | errors.PerennialError
-) -> dict[str, Any]:
-    named = {"entity": delivered.entity[:128]} if isinstance(delivered, Delivery) else {}
+def _result(result: ModelVersion | errors.PerennialError) -> dict[str, Any]:
     if isinstance(result, ModelVersion):
-        return {**named, "id": str(result.pk), "number": result.number, "state": result.state}
-    return {**named, "code": result.code, "detail": result.sentence, "next_step": result.next_step}
+        return {"id": str(result.pk), "number": result.number, "state": result.state}
+    return {"code": result.code, "detail": result.sentence, "next_step": result.next_step}

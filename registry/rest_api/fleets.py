@@ -37,7 +37,9 @@ class ModelQuery(paging.PageQuery, scope.TenantQuery):
         help_text="one or several, all of which the model has",
     )
     state = serializers.ChoiceField(required=False, choices=RegisteredModel.State.choices)
-    entity = serializers.CharField(required=False, max_length=128, help_text="what the key of the entity begins with")
+    entity_prefix = serializers.CharField(
+        required=False, max_length=128, help_text="of the entities whose key begins with it"
+    )
     placed = serializers.ChoiceField(
         required=False, choices=list(PLACED), help_text="with a champion, with none, or with a challenger that waits"
     )
@@ -105,8 +107,8 @@ class ModelList(views.ApiView):
 def chosen(given: Mapping[str, Any]) -> Q:
     """Return the condition on models that validated parameters describe, apart from their state."""
     found = Q(tags__contains=given["tag"]) if "tag" in given else Q()
-    if "entity" in given:
-        found &= Q(entity_key__startswith=given["entity"])
+    if "entity_prefix" in given:
+        found &= Q(entity_key__startswith=given["entity_prefix"])
     return found & PLACED[given["placed"]] if "placed" in given else found
 
 

@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from registry import errors, holding, timestamps
 from registry.models import Hold, ModelVersion
 from registry.rest_base import idempotency, paging, parsing, scope, views
+from registry.rest_base.fields import InstantField
 
 
 class HoldUnknown(errors.NotFound):
@@ -34,8 +35,10 @@ class HoldBody(parsing.StrictSerializer):
     """Why, and until when."""
 
     reason = serializers.CharField(max_length=500)
-    until = serializers.DateTimeField(
-        required=False, allow_null=True, help_text="ISO 8601 with an offset; without it the hold ends when it is lifted"
+    until = InstantField(
+        required=False,
+        allow_null=True,
+        help_text="ISO 8601 with an offset, or a date (UTC); without it the hold ends when it is lifted",
     )
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import datetime
 from typing import Any
 
 from django.http import StreamingHttpResponse
@@ -19,15 +17,16 @@ from registry.history import ledger_export, service_record
 from registry.history.ledger_export import Wanted
 from registry.rest_api import shapes
 from registry.rest_base import paging, parsing, scope, views
+from registry.rest_base.fields import InstantField
 
-INSTANT = "ISO 8601 with an offset"
+INSTANT = "ISO 8601 with an offset, or a date (UTC)"
 
 
 class SpanQuery(scope.TenantQuery):
     """A time, from one instant up to another."""
 
-    since = serializers.CharField(required=False, max_length=40, help_text=f"{INSTANT}; included")
-    until = serializers.CharField(required=False, max_length=40, help_text=f"{INSTANT}; left out")
+    since = InstantField(required=False, help_text=f"{INSTANT}; included")
+    until = InstantField(required=False, help_text=f"{INSTANT}; left out")
 
 
 class PeriodsQuery(SpanQuery, paging.PageQuery):
@@ -37,7 +36,7 @@ class PeriodsQuery(SpanQuery, paging.PageQuery):
 class ChampionsQuery(scope.TenantQuery, paging.PageQuery):
     """What the champions of a fleet take."""
 
-    at = serializers.CharField(required=False, max_length=40, help_text=f"{INSTANT}; without it now")
+    at = InstantField(required=False, help_text=f"{INSTANT}; without it now")
 
 
 class ServedSerializer(serializers.Serializer[Any]):
@@ -79,7 +78,7 @@ class ModelChampions(views.ApiView):
         """List the periods in which a version was champion, the newest first, with who made it so and why."""
         given = parsing.query(request, PeriodsQuery)
         model = scope.registered_model(request, fleet, entity)
-        rows = service_record.periods(model, since=_instant(given, "since"), until=_instant(given, "until"))
+        rows = service_record.periods(model, since=given.get("since"), until=given.get("until"))
         found, following = self.pages.page(rows, limit=given.get("limit"), cursor=given.get("cursor"))
         shown = ServedSerializer([service_record.served(row) for row in found], many=True).data
         return paging.listing(request, list(shown), following)
@@ -102,7 +101,7 @@ class FleetChampions(views.ApiView):
         parsing.check_text(after)
         found = service_record.champions_at(
             scope.fleet(request, fleet),
-            _instant(given, "at") or timestamps.utc_now(),
+            given.get("at") or timestamps.utc_now(),
             limit=(size := given.get("limit") or conf.current().page_size) + 1,
             after=after,
         )
@@ -135,11 +134,9 @@ class _FileView(views.ApiView):
         given = parsing.query(request, SpanQuery)
         model = scope.registered_model(request, fleet, entity) if entity is not None else None
         owner = model.fleet if model else scope.fleet(request, fleet)
-        wanted = Wanted(
-            fleet=owner, registered_model=model, since=_instant(given, "since"), until=_instant(given, "until")
-        )
+        wanted = Wanted(fleet=owner, registered_model=model, since=given.get("since"), until=given.get("until"))
         pieces = ledger_export.as_csv(wanted) if ending == "csv" else ledger_export.as_json_lines(wanted)
-        return _attachment(pieces, name=f"{owner.name}-history.{ending}", ending=ending)
+        return views.attachment(pieces, name=f"{owner.name}-history", ending=ending)
 
 
 class ModelHistoryCsv(_FileView):
@@ -188,16 +185,3 @@ class FleetHistoryLines(_FileView):
     def get(self, request: Request, fleet: str) -> StreamingHttpResponse:
         """Stream what happened to a fleet and all its models as JSON lines, model by model."""
         return self.answer(request, fleet, None, "jsonl")
-
-
-def _attachment(pieces: Iterator[str], *, name: str, ending: str) -> StreamingHttpResponse:
-    kinds = {"csv": "text/csv; charset=utf-8", "jsonl": "application/jsonl"}
-    return StreamingHttpResponse(
-        (piece.encode() for piece in pieces),
-        content_type=kinds[ending],
-        headers={"Content-Disposition": f'attachment; filename="{name}"'},
-    )
-
-
-def _instant(given: dict[str, Any], name: str) -> datetime | None:
-    return timestamps.parse(given[name]) if name in given else None

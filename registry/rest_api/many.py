@@ -1,8 +1,9 @@
-"""Many versions or models in one call: promote, archive, tag and the like, and rolling back. A result for each item."""
+"""Many versions or models in one call: promote, archive, tag and the like, roll back. A result for each item."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -11,12 +12,20 @@ from rest_framework import exceptions
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from registry import bulk, comparison, conf, errors, permissions, timestamps
-from registry.bulk import Done, Step, targets
+from registry import bulk, conf, lifecycle, permissions, timestamps
+from registry.bulk import Done, targets, telling
 from registry.bulk.tagging import Order
-from registry.comparison import Search
-from registry.models import ModelVersion
-from registry.rest_api.bulk_shapes import BulkBody, BulkSerializer, RollBackManyBody, RollBackManySerializer
+from registry.lifecycle import Verified
+from registry.models import Fleet, RegisteredModel
+from registry.rest_api import versions
+from registry.rest_api.bulk_shapes import (
+    BulkBody,
+    BulkSerializer,
+    RollBackManyBody,
+    RollBackManySerializer,
+    TagModelsBody,
+    TagModelsSerializer,
+)
 from registry.rest_base import idempotency, parsing, scope, views
 
 
@@ -43,7 +52,7 @@ class VersionsBulk(views.ApiView):
         bulk.check(len(named))
         own, unknown = bulk.visible(named, tenants=scope.tenants(request))
 
-        def work() -> idempotency.Answer:
+        def work(verified: Verified) -> idempotency.Answer:
             done = bulk.carry_out(
                 given["action"],
                 own,
@@ -52,10 +61,13 @@ class VersionsBulk(views.ApiView):
                 at=timestamps.utc_now(),
                 tags=Order(**given["tags"]) if "tags" in given else None,
                 rehearsed=given["dry_run"],
+                verified=verified,
             )
             return idempotency.Answer(status=200, data=_told(given, named, done, unknown))
 
-        return idempotency.once(request, work).response()
+        return idempotency.after(
+            request, lambda: bulk.verify_for(given["action"], own, rehearsed=given["dry_run"]), work
+        ).response()
 
 
 class FleetRollBack(views.ApiView):
@@ -77,20 +89,62 @@ class FleetRollBack(views.ApiView):
         parsing.query(request, scope.TenantQuery)
         owner = scope.fleet(request, fleet)
         given = parsing.body(request, RollBackManyBody)
-        wanted = _wanted(given["filter"])
-        models = list(targets.models(owner, wanted)[: conf.current().bulk_items + 1])
+        models = _models(owner, given["filter"])
 
-        def work() -> idempotency.Answer:
+        def work(verified: Verified) -> idempotency.Answer:
             steps = bulk.roll_back(
                 models,
                 actor=views.actor(request),
                 reason=given["reason"],
                 at=timestamps.utc_now(),
                 rehearsed=given["dry_run"],
+                verified=verified,
             )
-            return idempotency.Answer(status=200, data=_walked(given["dry_run"], steps))
+            return idempotency.Answer(status=200, data=telling.rolled_back(steps, dry_run=given["dry_run"]))
+
+        return idempotency.after(request, lambda: lifecycle.verify_returns(models), work).response()
+
+
+class FleetTags(views.ApiView):
+    """Tags many models of a fleet."""
+
+    required = {"POST": "operator"}
+
+    @extend_schema(
+        operation_id="fleet_tags",
+        parameters=[scope.TenantQuery, idempotency.HEADER],
+        request=TagModelsBody,
+        responses={200: TagModelsSerializer},
+    )
+    def post(self, request: Request, fleet: str) -> Response:
+        """Add and remove tags of every registered model that answers the filter; the tags of versions are their own.
+
+        Each that changes gets a line in its ledger. With `dry_run` the answer is the same and nothing is changed.
+        """
+        parsing.query(request, scope.TenantQuery)
+        owner = scope.fleet(request, fleet)
+        given = parsing.body(request, TagModelsBody)
+        tags = Order(**given["tags"])
+
+        def work() -> idempotency.Answer:
+            models = _models(owner, given["filter"])
+            done = bulk.tag_models(
+                models,
+                tags,
+                actor=views.actor(request),
+                reason=given["reason"],
+                at=timestamps.utc_now(),
+                rehearsed=given["dry_run"],
+            )
+            return idempotency.Answer(status=200, data=telling.tagged(models, done, dry_run=given["dry_run"]))
 
         return idempotency.once(request, work).response()
+
+
+def _models(fleet: Fleet, given: Mapping[str, Any]) -> list[RegisteredModel]:
+    models = list(targets.models(fleet, _wanted(given))[: conf.current().bulk_items + 1])
+    bulk.check(len(models))
+    return models
 
 
 def _allow(request: Request, action: str) -> None:
@@ -101,25 +155,15 @@ def _allow(request: Request, action: str) -> None:
 
 def _found(request: Request, given: Mapping[str, Any]) -> list[UUID]:
     fleet = scope.fleet(request, given["fleet"], tenant=given.get("tenant"))
-    rows = comparison.search(
-        Search(
-            fleet=fleet,
-            entity=given.get("entity", ""),
-            states=tuple(given.get("state", ())),
-            trainer=given.get("trainer", ""),
-            tags=tuple(given.get("tag", ())),
-            since=given.get("since"),
-            until=given.get("until"),
-        ),
-        tenants=scope.tenants(request),
-    )
+    search = versions.wanted(given, fleet=fleet)
+    rows = targets.versions(fleet, search, all=given["all"], tenants=scope.tenants(request))
     return list(rows.values_list("pk", flat=True)[: conf.current().bulk_items + 1])
 
 
 def _wanted(given: Mapping[str, Any]) -> targets.Wanted:
     return targets.Wanted(
         entities=tuple(given.get("entities", ())),
-        prefix=given.get("entity_prefix", ""),
+        entity_prefix=given.get("entity_prefix", ""),
         tags=tuple(given.get("tag", ())),
         promoted_since=given.get("promoted_since"),
         cause=given.get("cause", ""),
@@ -128,40 +172,6 @@ def _wanted(given: Mapping[str, Any]) -> targets.Wanted:
 
 
 def _told(given: Mapping[str, Any], named: list[UUID], done: Done, unknown: Done) -> dict[str, Any]:
-    refused = {**done.refused, **unknown.refused}
-    items = dict.fromkeys(named)
-    return {
-        "action": given["action"],
-        "dry_run": given["dry_run"],
-        "changed": len(done.changed),
-        "unchanged": len(done.unchanged),
-        "refused": len(refused),
-        "results": [{"id": str(each), **_outcome(each, done, refused)} for each in items],
-    }
-
-
-def _outcome(version_id: UUID, done: Done, refused: Mapping[UUID, errors.PerennialError]) -> dict[str, Any]:
-    if error := refused.get(version_id):
-        return {"outcome": "refused", **_why(error)}
-    return {"outcome": "changed" if version_id in done.changed else "unchanged"}
-
-
-def _walked(dry_run: bool, steps: list[Step]) -> dict[str, Any]:
-    back = sum(each.to is not None for each in steps)
-    results = [_step(each) for each in steps]
-    return {"dry_run": dry_run, "rolled_back": back, "refused": len(steps) - back, "results": results}
-
-
-def _step(step: Step) -> dict[str, Any]:
-    named = {"entity": step.registered_model.entity_key, "before": _version(step.registered_model.champion)}
-    if step.to is not None:
-        return {**named, "outcome": "rolled_back", "to": _version(step.to)}
-    return {**named, "outcome": "refused", **(_why(step.refusal) if step.refusal else {})}
-
-
-def _version(version: ModelVersion | None) -> dict[str, Any] | None:
-    return {"id": str(version.pk), "number": version.number, "label": version.label} if version else None
-
-
-def _why(error: errors.PerennialError) -> dict[str, str]:
-    return {"code": error.code, "detail": error.sentence, "next_step": error.next_step}
+    whole = replace(done, refused={**done.refused, **unknown.refused})
+    results = [{"id": str(each), **telling.outcome(whole, each)} for each in dict.fromkeys(named)]
+    return telling.changed(given["action"], whole, results, dry_run=given["dry_run"])

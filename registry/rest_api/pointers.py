@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
@@ -13,17 +14,18 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry import history, lifecycle, timestamps
-from registry.lifecycle import succession
+from registry.lifecycle import Verified, succession
 from registry.models import Event, ModelVersion, RegisteredModel
 from registry.rest_api import shapes, texts
 from registry.rest_base import idempotency, parsing, scope, views
+from registry.rest_base.fields import InstantField
 
 
 class ChampionQuery(scope.TenantQuery):
     """Which champion is asked for."""
 
-    at = serializers.CharField(
-        required=False, max_length=40, help_text="ISO 8601 with an offset: who served then, by the ledger"
+    at = InstantField(
+        required=False, help_text="who served then, by the ledger: ISO 8601 with an offset, or a date (UTC)"
     )
 
 
@@ -66,10 +68,10 @@ class Champion(views.ApiView):
         return views.conditional_text(request, texts.version(found))
 
 
-def _at(model: RegisteredModel, text: str) -> ModelVersion:
-    found = history.champion_at(model, timestamps.parse(text))
+def _at(model: RegisteredModel, at: datetime) -> ModelVersion:
+    found = history.champion_at(model, at)
     if found is None:
-        raise succession.NoChampion(f"{model} had no champion at {text}.")
+        raise succession.NoChampion(f"{model} had no champion at {at.isoformat()}.")
     return found
 
 
@@ -90,18 +92,19 @@ class Promote(views.ApiView):
         given = parsing.body(request, PromoteBody)
         model = scope.registered_model(request, fleet, entity)
 
-        def work() -> idempotency.Answer:
+        def prepare() -> tuple[ModelVersion, Verified]:
             version = scope.version_of(model, given["version"])
-            event = lifecycle.promote_by_hand(
-                registered_model=model,
-                version=version,
-                actor=views.actor(request),
-                reason=given["reason"],
-                at=timestamps.utc_now(),
-            )
-            return _moved(event)
+            return version, lifecycle.verify_versions([version])
 
-        return idempotency.once(request, work).response()
+        def work(prepared: tuple[ModelVersion, Verified]) -> idempotency.Answer:
+            version, verified = prepared
+            return _moved(
+                lifecycle.promote_by_hand(
+                    registered_model=model, version=version, verified=verified, **_said(request, given)
+                )
+            )
+
+        return idempotency.after(request, prepare, work).response()
 
 
 class RollBack(views.ApiView):
@@ -121,18 +124,23 @@ class RollBack(views.ApiView):
         given = parsing.body(request, RollBackBody)
         model = scope.registered_model(request, fleet, entity)
 
-        def work() -> idempotency.Answer:
-            to = scope.version_of(model, given["to"]) if "to" in given else None
-            event = lifecycle.roll_back(
-                registered_model=model,
-                to=to,
-                actor=views.actor(request),
-                reason=given["reason"],
-                at=timestamps.utc_now(),
-            )
-            return _moved(event)
+        def prepare() -> tuple[ModelVersion | None, Verified]:
+            if "to" not in given:
+                return None, lifecycle.verify_returns([model])
+            to = scope.version_of(model, given["to"])
+            return to, lifecycle.verify_versions([to])
 
-        return idempotency.once(request, work).response()
+        def work(prepared: tuple[ModelVersion | None, Verified]) -> idempotency.Answer:
+            to, verified = prepared
+            return _moved(
+                lifecycle.roll_back(registered_model=model, to=to, verified=verified, **_said(request, given))
+            )
+
+        return idempotency.after(request, prepare, work).response()
+
+
+def _said(request: Request, given: dict[str, Any]) -> dict[str, Any]:
+    return {"actor": views.actor(request), "reason": given["reason"], "at": timestamps.utc_now()}
 
 
 def _moved(event: Event) -> idempotency.Answer:

@@ -9,19 +9,23 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from registry import retention, timestamps
+from registry import deadlines, reasons, retention, timestamps
 from registry.rest_base import idempotency, paging, parsing, scope, views
 from registry.retention import selection
 from registry.retention.selection import Key, Scope
 
 # What a request can mark within a deadline of seconds; the cursor of its answer goes on.
 MARKED_MOST = 1000
+KEY = (int, int)  # what a cursor holds: model and number
+# Some 500,000 versions; a larger fleet is told of in part here, and in full by `manage.py prune`.
+PREVIEW_SECONDS = 3.0
 
 
 class RetentionPolicySerializer(serializers.Serializer[Any]):
     """What is kept of each model, besides what a pointer leads to or a hold keeps."""
 
     keep = serializers.IntegerField(help_text="newest ready versions")
+    champions = serializers.IntegerField(help_text="last versions that were champion, the present one counted")
     younger_than_days = serializers.IntegerField()
     served_within_days = serializers.IntegerField()
     grace_days = serializers.IntegerField(help_text="between mark and sweep")
@@ -59,6 +63,10 @@ class RetentionSerializer(serializers.Serializer[Any]):
     kept = serializers.DictField(child=TallySerializer(), help_text="by the first reason that keeps it")
     waiting = WaitingSerializer()
     due = DueSerializer()
+    complete = serializers.BooleanField(
+        source="is_whole", help_text="false: the answer took too long, and the counts are those of what came first"
+    )
+    looked_at = serializers.IntegerField(help_text="models that `marked` and `kept` count")
 
 
 class CandidateSerializer(serializers.Serializer[Any]):
@@ -79,16 +87,20 @@ class PruneBody(parsing.StrictSerializer):
     """Whether to mark or only to tell, and why."""
 
     dry_run = serializers.BooleanField(default=False, help_text="tell what would be marked and change nothing")
-    reason = serializers.CharField(max_length=500, required=False, help_text="required unless `dry_run`")
+    reason = serializers.CharField(
+        max_length=500, required=False, default="", allow_blank=True, help_text="required unless `dry_run`"
+    )
     cursor = serializers.CharField(
         required=False, max_length=paging.CURSOR_LENGTH, help_text="`next_cursor` of the answer before"
     )
 
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """Ask for a reason where versions are marked. Raises ValidationError."""
-        if not attrs["dry_run"] and not attrs.get("reason", "").strip():
-            raise serializers.ValidationError({"reason": ["Say in a sentence why."]})
-        return attrs
+    def validate_cursor(self, cursor: str) -> str:
+        """Refuse what no answer of this route gave. Raises ValidationError, which names a place in the body."""
+        try:
+            paging.decode(cursor, KEY)
+        except paging.CursorMalformed as error:
+            raise serializers.ValidationError([paging.NO_CURSOR]) from error
+        return cursor
 
 
 class PruneSerializer(serializers.Serializer[Any]):
@@ -109,7 +121,8 @@ class FleetRetention(views.ApiView):
         """Show the policy in force, what the next mark would take, what stays and why, and what waits to be swept."""
         parsing.query(request, scope.TenantQuery)
         found = scope.fleet(request, fleet)
-        return Response(RetentionSerializer(retention.preview(found, at=timestamps.utc_now())).data)
+        seen = retention.preview(found, at=timestamps.utc_now(), until=deadlines.after(PREVIEW_SECONDS))
+        return Response(RetentionSerializer(seen).data)
 
 
 class CandidateList(views.ApiView):
@@ -175,13 +188,14 @@ class PruneFleet(views.ApiView):
 
 def _prune(request: Request, wanted: Scope, given: dict[str, Any]) -> Response:
     at, after = timestamps.utc_now(), _after(given)
+    reason = "" if given["dry_run"] else reasons.given(given["reason"])
 
     def work() -> idempotency.Answer:
         if given["dry_run"]:
             found = selection.candidates(wanted, at=at, after=after, limit=MARKED_MOST)
             return _told(found, found[-1].key if len(found) == MARKED_MOST else None, dry_run=True)
         done = retention.mark_page(
-            wanted, actor=views.actor(request), reason=given["reason"], at=at, after=after, limit=MARKED_MOST
+            wanted, actor=views.actor(request), reason=reason, at=at, after=after, limit=MARKED_MOST
         )
         return _told(done.versions, done.following, dry_run=False)
 
@@ -195,7 +209,7 @@ def _told(versions: Any, following: Key | None, *, dry_run: bool) -> idempotency
 
 
 def _after(given: dict[str, Any]) -> Key:
-    return Key(*paging.decode(given["cursor"], (int, int))) if "cursor" in given else selection.START
+    return Key(*paging.decode(given["cursor"], KEY)) if "cursor" in given else selection.START
 
 
 def _cursor(key: Key) -> str:

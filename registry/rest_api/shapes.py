@@ -31,12 +31,6 @@ def model_address(model: RegisteredModel) -> str:
     return f"{where}?{urlencode({'tenant': model.fleet.tenant})}"
 
 
-def pointers_to(version: ModelVersion) -> list[str]:
-    """Return the pointers of its model that lead to a version."""
-    owner = version.registered_model
-    return [name for name in ("champion", "challenger", "anchor") if getattr(owner, f"{name}_id") == version.pk]
-
-
 def version_address(version_id: UUID) -> str:
     """Return the address of a version."""
     return reverse("version", args=[version_id])
@@ -211,7 +205,7 @@ class VersionSerializer(serializers.ModelSerializer[ModelVersion]):
 
     def get_pointers(self, version: ModelVersion) -> list[str]:
         """Return the pointers that lead to it."""
-        return pointers_to(version)
+        return version.pointers
 
 
 def event(line: Event) -> dict[str, Any]:

@@ -61,7 +61,10 @@ class SearchQuery(VersionQuery):
     repeatable = VersionQuery.repeatable | {"model_state", "model_tag"}
 
     fleet = serializers.CharField(required=False, max_length=63)
-    entity = serializers.CharField(required=False, max_length=128, help_text="what the key of the entity begins with")
+    entity = serializers.CharField(required=False, max_length=128, help_text="of this entity alone")
+    entity_prefix = serializers.CharField(
+        required=False, max_length=128, help_text="of the entities whose key begins with it"
+    )
     model_state = serializers.ListField(
         required=False,
         child=serializers.ChoiceField(choices=[*RegisteredModel.State.choices, *ANY]),
@@ -85,7 +88,8 @@ def wanted(given: Mapping[str, Any], *, fleet: Fleet | None = None, model: Regis
     return Search(
         fleet=fleet,
         registered_model=model,
-        entity=given.get("entity", ""),
+        entities=(given["entity"],) if "entity" in given else tuple(given.get("entities", ())),
+        entity_prefix=given.get("entity_prefix", ""),
         model_tags=tuple(given.get("model_tag", ())),
         model_states=tuple(given.get("model_state", ())),
         states=tuple(given.get("state", ())),

@@ -8,9 +8,11 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils.encoding import force_str
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
@@ -19,6 +21,8 @@ from rest_framework.utils.encoders import JSONEncoder
 
 from registry import errors, timestamps
 from registry.models import IdempotencyKey
+
+Prepared = TypeVar("Prepared")
 
 KEY = re.compile(r"[\x21-\x7e]{1,128}")
 KEPT = timedelta(days=1)  # longer than any client retries
@@ -60,28 +64,56 @@ def once(request: Request, work: Callable[[], Answer]) -> Answer:
     A second request with the key waits for the first to commit, then gets its answer. Work that raises keeps nothing.
     Raises Invalid, KeyReused.
     """
-    key = request.headers.get("Idempotency-Key")
+    key = _key(request)
     if key is None:
         return work()
-    if not KEY.fullmatch(key):
-        raise errors.Invalid("Idempotency-Key has 1 to 128 printable characters without spaces.")
     digest = _digest(request)
     with transaction.atomic():
         row = _claim(request, key, digest)
         return _replayed(row) if row.status is not None else _kept(row, work())
 
 
+def after(request: Request, prepare: Callable[[], Prepared], work: Callable[[Prepared], Answer]) -> Answer:
+    """Prepare, outside of any transaction, what takes time or reads files, then do the work with it as `once` does.
+
+    A request that was answered already prepares nothing. Raises as `once` does.
+    """
+    kept = _answered(request)
+    return kept if kept is not None else once(request, partial(work, prepare()))
+
+
+def _answered(request: Request) -> Answer | None:
+    if (key := _key(request)) is None:
+        return None
+    row = _owned(request).filter(key=key, created_at__gte=timestamps.utc_now() - KEPT).first()
+    return _replayed(_same(row, _digest(request))) if row is not None and row.status is not None else None
+
+
+def _owned(request: Request) -> QuerySet[IdempotencyKey]:
+    return IdempotencyKey.objects.filter(user=request.user)  # type: ignore[misc]  # a permitted caller is never anonymous
+
+
+def _key(request: Request) -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not KEY.fullmatch(key):
+        raise errors.Invalid("Idempotency-Key has 1 to 128 printable characters without spaces.")
+    return key
+
+
+def _same(row: IdempotencyKey, digest: str) -> IdempotencyKey:
+    if row.request_hash != digest:
+        raise KeyReused(f"Idempotency-Key {row.key} was used for another request.")
+    return row
+
+
 def _claim(request: Request, key: str, digest: str) -> IdempotencyKey:
     oldest = timestamps.utc_now() - KEPT
-    owned = IdempotencyKey.objects.filter(user=request.user)  # type: ignore[misc]  # a permitted caller is never anonymous
+    owned = _owned(request)
     owned.filter(created_at__lt=oldest).delete()
     mine = IdempotencyKey(user=request.user, key=key, request_hash=digest)  # type: ignore[misc]
     # The unique constraint is the lock: a second insert waits until the first one's transaction has ended.
     IdempotencyKey.objects.bulk_create([mine], ignore_conflicts=True)
-    row = owned.select_for_update().get(key=key)
-    if row.request_hash != digest:
-        raise KeyReused(f"Idempotency-Key {key} was used for another request.")
-    return row
+    return _same(owned.select_for_update().get(key=key), digest)
 
 
 def _kept(row: IdempotencyKey, answer: Answer) -> Answer:

@@ -21,6 +21,7 @@ from registry import conf
 from registry.rest_base import parsing, problems, views
 
 CURSOR_LENGTH = 600
+NO_CURSOR = "This is no cursor of this list. Send `next_cursor` unchanged."
 
 
 class PageQuery(parsing.StrictSerializer):
@@ -45,7 +46,7 @@ class CursorMalformed(problems.QueryInvalid):
     """The cursor was not made by this list."""
 
     def __init__(self) -> None:
-        super().__init__({"cursor": ["This is no cursor of this list. Send `next_cursor` unchanged."]})
+        super().__init__({"cursor": [NO_CURSOR]})
 
 
 class KeysetPagination:

@@ -12,8 +12,10 @@ from rest_framework import serializers
 from rest_framework.request import Request
 
 from registry import errors, identifiers, permissions, rows
+from registry.enrolment import ModelUnknown
+from registry.lifecycle import VersionUnknown
 from registry.lifecycle.succession import NoChampion
-from registry.models import Fleet, ModelVersion, RegisteredModel
+from registry.models import POINTERS, Fleet, ModelVersion, RegisteredModel
 from registry.rest_base import parsing
 
 Row = TypeVar("Row", bound=Model)
@@ -29,7 +31,8 @@ WHERE f.name = %s AND (%s::text IS NULL OR f.tenant = %s) AND (%s::text[] IS NUL
 ORDER BY f.tenant LIMIT 2
 """
 _VERSION = "SELECT {version} FROM registry_modelversion AS v WHERE v.registered_model_id = %s AND v.{column} = %s"
-WORDS = ("champion", "challenger", "anchor", "latest")
+WORDS = (*POINTERS, "latest")
+REFERENCE = f"id, number, label, {', '.join(WORDS[:-1])} or {WORDS[-1]} (the newest ready one)"
 
 
 class Malformed(errors.Invalid):
@@ -50,20 +53,6 @@ class FleetAmbiguous(errors.Conflict):
     """Several tenants of the caller have a fleet of that name."""
 
     code = "fleet_ambiguous"
-
-
-class ModelUnknown(errors.NotFound):
-    """The fleet has no registered model for that entity."""
-
-    code = "model_unknown"
-    next_step = "GET /api/v1/models/{fleet} lists the models of the fleet."
-
-
-class VersionUnknown(errors.NotFound):
-    """No version answers to that id, number, label or word."""
-
-    code = "version_unknown"
-    next_step = "GET /api/v1/models/{fleet}/{entity}/versions lists the versions of a model."
 
 
 class TenantQuery(parsing.StrictSerializer):
@@ -154,7 +143,8 @@ def version_of(model: RegisteredModel, reference: str) -> ModelVersion:
     """
     found = _by_word(model, reference) if reference in WORDS else _by_name(model, reference)
     if found is None:
-        raise VersionUnknown(f"{model} has no version {reference!r}.")
+        what = {"latest": "ready version"}.get(reference, reference) if reference in WORDS else f"version {reference!r}"
+        raise VersionUnknown(f"{model} has no {what}.")
     # The caller came through its fleet; spare the two look-ups that writing the version down would make.
     found.registered_model = model
     return found

@@ -21,8 +21,10 @@ from rest_framework.request import Request
 from registry import conf
 from registry.rest_base import parsing, views
 
-# Predictions of a version in full are among it; parsed they take up to twenty times as much.
+# Predictions of a version in full are among it.
 METADATA_BYTES = 8 * 1024**2
+# Parsed, an empty list takes twenty times its bytes; a number in full hardly more than it has. So values are counted.
+VALUES = 1_000_000
 
 
 class UploadView(views.ApiView):
@@ -63,8 +65,9 @@ class Lines:
         """Return what tells two bodies apart, for the Idempotency-Key."""
         return hashlib.sha256(self.body).hexdigest()
 
-    def __iter__(self) -> Iterator[bytes]:
-        return (line for line in self.body.split(b"\n") if line.strip())
+    def __iter__(self) -> Iterator[tuple[int, bytes]]:
+        """Yield the lines that are not blank, one after the other, each with its number from 1."""
+        return ((number, line) for number, line in enumerate(io.BytesIO(self.body), start=1) if line.strip())
 
     def count(self) -> int:
         """Return how many lines there are at most, without making them."""
@@ -120,6 +123,13 @@ def parts(request: Request, *, files: frozenset[str]) -> Parts:
     return found
 
 
+def read_values(text: bytes) -> Any:
+    """Return what a JSON text says, with at most `VALUES` values. Raises ParseError, BodyTooLarge."""
+    if sum(map(text.count, (b",", b"[", b"{"))) > VALUES:
+        raise parsing.BodyTooLarge(f"These are more than {VALUES} values of JSON (commas and brackets). Send a bundle.")
+    return parsing.read_json(text)
+
+
 def decoded(text: Any, name: str) -> bytes:
     """Return the bytes of base64. Raises ValidationError."""
     try:
@@ -167,7 +177,7 @@ def _parts(fields: dict[str, bytes], files: dict[str, bytes]) -> Parts:
         raise parsing.BodyTooLarge(f"The metadata is larger than the {METADATA_BYTES} bytes allowed.")
     if fields:
         raise exceptions.ParseError(f"The part {min(fields)[:64]!r} is no file; say it in the part metadata, in JSON.")
-    said = parsing.read_json(text)
+    said = read_values(text)
     if not isinstance(said, dict):
         raise exceptions.ParseError("The part metadata is no JSON object.")
     return Parts(files=files, said=said)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, ClassVar
 
-from django.http import HttpResponse
+from django.http import HttpResponse, StreamingHttpResponse
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.encoders import JSONEncoder
@@ -57,6 +57,16 @@ def conditional_text(request: Request, content: str) -> HttpResponse:
 def text(content: str) -> HttpResponse:
     """Return JSON that is written already."""
     return HttpResponse(content.encode(), content_type=JSON)
+
+
+def attachment(pieces: Iterable[str], *, name: str, ending: str) -> StreamingHttpResponse:
+    """Return a file that is streamed as it is made; `ending` is csv or jsonl."""
+    kinds = {"csv": "text/csv; charset=utf-8", "jsonl": "application/jsonl"}
+    return StreamingHttpResponse(
+        (piece.encode() for piece in pieces),
+        content_type=kinds[ending],
+        headers={"Content-Disposition": f'attachment; filename="{name}.{ending}"'},
+    )
 
 
 def has(request: Request, tag: str) -> bool:

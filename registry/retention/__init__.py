@@ -1,8 +1,8 @@
-"""Owns pruning: what the policy would mark, the mark itself, and the way back from it.
+"""Owns pruning: what the policy would mark, and the mark itself.
 
-Marking archives, so it can be undone until the sweep (`registry.retention.sweeping`). Refuses to touch what a
-pointer leads to or a hold keeps, also where pointer or hold came after the selection: the lifecycle looks again under
-the model's lock.
+Marking archives, so `registry.holding.restore` undoes it until the sweep (`registry.retention.sweeping`). Refuses to
+touch what a pointer leads to or a hold keeps, also where pointer or hold came after the selection: the lifecycle looks
+again under the model's lock.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from itertools import groupby
 from operator import attrgetter
 from uuid import UUID
 
-from registry import errors, holding, lifecycle
+from registry import deadlines, errors, lifecycle
+from registry.deadlines import Deadline
 from registry.lifecycle import states
-from registry.models import Fleet, Hold
+from registry.models import Fleet
 from registry.retention import grace, selection
 from registry.retention.selection import START, Candidate, Key, Policy, Scope, Tally
 
@@ -36,6 +37,10 @@ class Preview:
     """What stays, by the first reason of `selection.REASONS` that keeps it."""
     waiting: grace.Waiting
     due: grace.Due
+    looked_at: int
+    """Models."""
+    is_whole: bool
+    """Whether all models of the fleet and all that is due were looked at, or time ended it before."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,18 +59,26 @@ class Marked:
         return model_id if number == LAST_NUMBER else model_id - 1
 
 
-def preview(fleet: Fleet, *, at: datetime) -> Preview:
-    """Return what pruning this fleet would do, changing nothing."""
+def preview(fleet: Fleet, *, at: datetime, until: Deadline = deadlines.NEVER) -> Preview:
+    """Return what pruning this fleet would do, changing nothing; of its first models where time ends it."""
     found: dict[str, Tally] = {}
+    looked_at, is_whole = 0, True
     for ids in selection.walk(Scope(fleet_id=fleet.pk)):
+        if looked_at and until.is_over:
+            is_whole = False
+            break
         for reason, tally in selection.tallies(ids, at=at).items():
             found[reason] = found.get(reason, Tally()) + tally
+        looked_at += len(ids)
+    due = grace.due(fleet.pk, at=at, until=until)
     return Preview(
         policy=selection.policy_of(fleet),
         marked=found.pop("", Tally()),
         kept={reason: found[reason] for reason in selection.REASONS if reason in found},
         waiting=grace.waiting(fleet.pk, at=at),
-        due=grace.due(fleet.pk, at=at),
+        due=due,
+        looked_at=looked_at,
+        is_whole=is_whole and due.is_whole,
     )
 
 
@@ -90,23 +103,12 @@ def mark_page(scope: Scope, *, actor: str, at: datetime, reason: str, after: Key
     return _archive(found, actor=actor, reason=reason, at=at, following=found[-1].key if len(found) == limit else None)
 
 
-def restore(version_ids: Sequence[UUID], *, actor: str, reason: str, at: datetime) -> lifecycle.Outcome:
-    """Make archived versions ready again, and hold them: the next mark would take them otherwise.
-
-    Raises lifecycle.ReasonMissing.
-    """
-    outcome = lifecycle.restore(version_ids, actor=actor, reason=reason, at=at)
-    restored = sorted(outcome.changed)
-    holding.place(restored, placed_by=Hold.PlacedBy.USER, reason=reason, until=None, actor=actor, at=at)
-    return outcome
-
-
 def _archive(found: Sequence[Candidate], *, actor: str, reason: str, at: datetime, following: Key | None) -> Marked:
     """Archive candidates, those of each grace in one call."""
     changed: set[UUID] = set()
     refused: dict[UUID, errors.PerennialError] = {}
     for days, group in groupby(sorted(found, key=attrgetter("grace_days")), key=attrgetter("grace_days")):
-        policy = Policy(keep=0, younger_than_days=0, served_within_days=0, grace_days=days)
+        policy = Policy(keep=0, champions=0, younger_than_days=0, served_within_days=0, grace_days=days)
         outcome = lifecycle.archive(
             [each.id for each in group],
             actor=actor,
@@ -114,7 +116,7 @@ def _archive(found: Sequence[Candidate], *, actor: str, reason: str, at: datetim
             at=at,
             cause=CAUSE,
             sweep_after=at + policy.grace,
-            spared=states.POINTERS,
+            spared=states.SPARED,
         )
         changed |= outcome.changed
         refused |= outcome.refused

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from registry import artifacts, conf, errors, lifecycle, store
+from registry import artifacts, conf, errors, lifecycle, ownership, store
 from registry.lifecycle import Outcome
 from registry.models import ModelVersion
 from registry.store import Store
@@ -106,4 +106,4 @@ def _read(version: ModelVersion, opened: Store) -> bytes:
 def _opened() -> Store:
     if not is_kept():
         raise NoBackupStore("No backup store is set.")
-    return store.open_store(conf.current().backup_url)
+    return ownership.backup_store()

@@ -6,12 +6,15 @@ Reads only. Due is what is overdue and neither pointed to nor held; `registry.li
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection
+
+from registry import deadlines
+from registry.deadlines import Deadline
 
 PAGE = 2000
 
@@ -27,13 +30,13 @@ _WAITING = """
 SELECT count(*), COALESCE(sum(artifact_size), 0)::bigint, min(sweep_after), max(sweep_after)
 FROM registry_modelversion WHERE fleet_id = %s AND state = 'archived' AND sweep_after > %s
 """
-# The sum keeps the planner from the index by fleet, with which every page would read and sort all that is left.
+# Each page reads its own rows of an index alone: `version_to_sweep`, and `version_to_sweep_of_fleet` for one fleet.
 _DUE = f"""
 SELECT v.sweep_after, v.id FROM registry_modelversion AS v
-WHERE {_GOES.format(v="v")} AND (v.sweep_after, v.id) > (%(after)s, %(after_id)s)
-AND (%(fleet)s::bigint IS NULL OR v.fleet_id + 0 = %(fleet)s)
+WHERE {_GOES.format(v="v")} AND (v.sweep_after, v.id) > (%(after)s, %(after_id)s) {{of_fleet}}
 ORDER BY v.sweep_after, v.id LIMIT %(limit)s
 """
+_DUE_OF_ALL, _DUE_OF_FLEET = _DUE.format(of_fleet=""), _DUE.format(of_fleet="AND v.fleet_id = %(fleet)s")
 # Bytes that several versions share count with the first of those that go, and only where none stays that needs them.
 _FREED = f"""
 SELECT COALESCE(sum(v.artifact_size), 0)::bigint FROM registry_modelversion AS v
@@ -78,6 +81,8 @@ class Due:
     versions: int = 0
     freed: int = 0
     """Bytes that no other version needs. Those of a container are given back once most of it is unneeded."""
+    is_whole: bool = True
+    """Whether there was time for all of them."""
 
 
 def waiting(fleet_id: int, *, at: datetime) -> Waiting:
@@ -86,17 +91,19 @@ def waiting(fleet_id: int, *, at: datetime) -> Waiting:
     return Waiting(versions=versions, size=size, first_at=first, last_at=last)
 
 
-def page(*, at: datetime, fleet_id: int | None = None, after: Place = FIRST, limit: int = PAGE) -> list[Place]:
+def page(*, at: datetime, fleet_id: int | None = None, after: Place = FIRST, limit: int | None = None) -> list[Place]:
     """Return the next versions that are due, of a fleet or of all, those that wait longest first."""
-    values = {"at": at, "fleet": fleet_id, "after": after.sweep_after, "after_id": after.id, "limit": limit}
-    return [Place(*row) for row in _run(_DUE, values)]
+    values = {"at": at, "fleet": fleet_id, "after": after.sweep_after, "after_id": after.id, "limit": limit or PAGE}
+    return [Place(*row) for row in _run(_DUE_OF_ALL if fleet_id is None else _DUE_OF_FLEET, values)]
 
 
-def due(fleet_id: int, *, at: datetime) -> Due:
-    """Return what of a fleet is due, and what its sweep would free."""
+def due(fleet_id: int, *, at: datetime, until: Deadline = deadlines.NEVER) -> Due:
+    """Return what of a fleet is due, and what its sweep would free; what comes first where time ends it."""
     found = Due()
     after = FIRST
     while places := page(at=at, fleet_id=fleet_id, after=after):
+        if found.versions and until.is_over:
+            return replace(found, is_whole=False)
         after = places[-1]
         freed = _freed([each.id for each in places], at=at)
         found = Due(versions=found.versions + len(places), freed=found.freed + freed)

@@ -14,7 +14,8 @@ from datetime import datetime, timedelta
 from django.db import OperationalError, connection, transaction
 from psycopg.errors import LockNotAvailable
 
-from registry import artifacts, conf, store
+from registry import artifacts, conf, deadlines, ownership
+from registry.deadlines import Deadline
 from registry.store import Entry, Store
 
 logger = logging.getLogger(__name__)
@@ -40,19 +41,24 @@ class Removed:
 
     objects: int = 0
     size: int = 0
+    left: int = 0
+    """Objects that there was no time for."""
 
     def __add__(self, other: Removed) -> Removed:
-        return Removed(objects=self.objects + other.objects, size=self.size + other.size)
+        return Removed(objects=self.objects + other.objects, size=self.size + other.size, left=self.left + other.left)
 
 
-def remove(digests: Iterable[str], *, at: datetime) -> Removed:
+def remove(digests: Iterable[str], *, at: datetime, until: Deadline = deadlines.NEVER) -> Removed:
     """Remove those of these objects that no version needs and that are old enough; call it outside a transaction.
 
-    What is left because others were at work, or because it is young, is found by the sweep of orphans. Raises
-    StoreUnavailable.
+    What is left because time is over, because others were at work, or because it is young, is found by the sweep of
+    orphans. Raises StoreUnavailable.
     """
     removed = Removed()
-    for some in _batches(sorted(set(digests))):
+    for place, some in enumerate(_batches(sorted(set(digests)))):
+        if place and until.is_over:
+            removed += Removed(left=len(some))
+            continue
         try:
             removed += _remove(some, at=at)
         except OperationalError as error:
@@ -68,7 +74,7 @@ def old_before(at: datetime) -> datetime:
 
 
 def _remove(digests: Sequence[str], *, at: datetime) -> Removed:
-    opened = store.open_store(conf.current().artifact_url)
+    opened = ownership.artifact_store()
     # First without the lock, so that no registration waits for what is not to go.
     old = [digest for digest in digests if _old_entry(opened, digest, at)]
     with transaction.atomic(durable=True):

@@ -17,7 +17,8 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import Q
 
-from registry import artifacts, conf, lifecycle, store
+from registry import artifacts, deadlines, lifecycle, ownership
+from registry.deadlines import Deadline
 from registry.models import ModelVersion
 from registry.retention import objects
 from registry.retention.objects import Removed
@@ -69,6 +70,14 @@ class Survey:
     absent: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Tidied:
+    """How many half-written files of one folder went, and at which folder to go on; 0 after the last."""
+
+    files: int
+    resume: int
+
+
 def survey(folder: int, *, at: datetime) -> Survey:
     """Return the numbers of what `look` finds. Raises StoreUnavailable."""
     found = look(folder, at=at)
@@ -83,7 +92,7 @@ def is_foreign(surveys: Sequence[Survey]) -> bool:
 
 def look(folder: int, *, at: datetime) -> Found:
     """Return what a folder and the rows about it do not agree on; changes nothing. Raises StoreUnavailable."""
-    opened = store.open_store(conf.current().artifact_url)
+    opened = ownership.artifact_store()
     entries = _Counted(opened.entries(f"artifacts/{folder:02x}/"))
     strays: list[Entry] = []
     lost: list[str] = []
@@ -101,9 +110,18 @@ def compact(folder: int) -> int:
     return sum(containers.compact(each) for each in containers.wasteful(folder))
 
 
-def delete(found: Found, *, at: datetime) -> Removed:
+def delete(found: Found, *, at: datetime, until: Deadline = deadlines.NEVER) -> Removed:
     """Remove the strays of a folder, those that are nobody's still. Call it outside a transaction."""
-    return objects.remove([_digest(entry.key) for entry in found.strays], at=at)
+    return objects.remove([_digest(entry.key) for entry in found.strays], at=at, until=until)
+
+
+def clean(folder: int, *, at: datetime, until: Deadline) -> bool:
+    """Compact a folder and remove its strays; False where time ended it. Call it outside a transaction."""
+    for container in containers.wasteful(folder):
+        containers.compact(container)
+        if until.is_over:
+            return False
+    return not delete(look(folder, at=at), at=at, until=until).left
 
 
 def quarantine(found: Found, *, actor: str, at: datetime, reason: str = REASON) -> int:
@@ -114,9 +132,13 @@ def quarantine(found: Found, *, actor: str, at: datetime, reason: str = REASON) 
     return len(outcome.changed)
 
 
-def sweep_temporary(*, at: datetime) -> int:
-    """Remove what killed writers left half-written, and return how many files that were."""
-    return store.open_store(conf.current().artifact_url).sweep_temporary(objects.old_before(at))
+def sweep_temporary(*, at: datetime, first: int = 0) -> Iterator[Tidied]:
+    """Remove what killed writers left half-written, folder by folder from that place on; works as it is consumed."""
+    opened = ownership.artifact_store()
+    folders = opened.folders()
+    for place, folder in enumerate(folders[first:], start=first + 1):
+        files = opened.sweep_temporary(folder, older_than=objects.old_before(at))
+        yield Tidied(files=files, resume=place % len(folders))
 
 
 class _Counted:

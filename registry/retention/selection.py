@@ -27,6 +27,7 @@ _KEPT = {
         SELECT 1 FROM registry_hold AS h WHERE h.version_id = r.id AND (h.until IS NULL OR h.until > %(at)s)
     )""",
     "newest": "r.place <= o.keep",
+    "recent champion": "r.promoted_at IS NOT NULL AND r.reign <= o.champions",
     "young": "r.created_at > o.young_since",
     "served": "r.promoted_at IS NOT NULL AND COALESCE(r.served_until, 'infinity') > o.served_since",
 }
@@ -41,6 +42,8 @@ class Policy:
 
     keep: int
     """The newest ready versions."""
+    champions: int
+    """The last ready versions that were champion, the present one counted."""
     younger_than_days: int
     served_within_days: int
     grace_days: int
@@ -54,6 +57,8 @@ class Policy:
     def __str__(self) -> str:
         """Return the policy in words."""
         rules = [f"the newest {self.keep} versions of each model stay"]
+        if self.champions:
+            rules.append(f"its last {self.champions} champions")
         if self.younger_than_days:
             rules.append(f"those younger than {self.younger_than_days} days")
         if self.served_within_days:
@@ -118,6 +123,7 @@ _JUDGED = f"""
 WITH owners AS MATERIALIZED (
     SELECT m.id, m.entity_key, m.champion_id, m.challenger_id, m.previous_champion_id, m.anchor_id,
            GREATEST(COALESCE((f.retention ->> 'keep')::int, %(keep)s), 0) AS keep,
+           GREATEST(COALESCE((f.retention ->> 'champions')::int, %(champions)s), 0) AS champions,
            %(at)s - make_interval(
                days => GREATEST(COALESCE((f.retention ->> 'younger_than_days')::int, %(young)s), 0)) AS young_since,
            %(at)s - make_interval(
@@ -127,7 +133,8 @@ WITH owners AS MATERIALIZED (
     WHERE m.id = ANY(%(models)s::bigint[])
 ), ready AS (
     SELECT v.id, v.registered_model_id, v.number, v.label, v.artifact_size, v.created_at, v.promoted_at, v.served_until,
-           row_number() OVER (PARTITION BY v.registered_model_id ORDER BY v.number DESC) AS place
+           row_number() OVER (PARTITION BY v.registered_model_id ORDER BY v.number DESC) AS place,
+           rank() OVER (PARTITION BY v.registered_model_id ORDER BY v.promoted_at DESC NULLS LAST) AS reign
     FROM registry_modelversion AS v
     WHERE v.registered_model_id = ANY(%(models)s::bigint[]) AND v.state = 'ready'
 ), judged AS (
@@ -152,6 +159,7 @@ def policy_of(fleet: Fleet) -> Policy:
     own, default = fleet.retention, conf.current()
     return Policy(
         keep=_said(own.keep, default.keep_versions),
+        champions=_said(own.champions, default.keep_champions),
         younger_than_days=_said(own.younger_than_days, default.younger_than_days),
         served_within_days=_said(own.served_within_days, default.served_within_days),
         grace_days=_said(own.grace_days, default.grace_days),
@@ -204,6 +212,7 @@ def _run(
         "models": list(model_ids),
         "at": at,
         "keep": default.keep_versions,
+        "champions": default.keep_champions,
         "young": default.younger_than_days,
         "served": default.served_within_days,
         "grace": default.grace_days,

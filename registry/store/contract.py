@@ -7,11 +7,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
+from uuid import UUID
 
 from registry import errors
 
 KEY = re.compile(r"artifacts/(?P<fan>[0-9a-f]{2})/(?P=fan)[0-9a-f]{62}|snapshots/[0-9]{1,19}/[0-9a-f]{64}\.parquet")
 PREFIX = re.compile(r"artifacts/([0-9a-f]{2}/)?|snapshots/([0-9]{1,19}/)?")
+
+
+def artifact_key(digest: str) -> str:
+    """Return the key under which an artifact of this SHA-256 is stored."""
+    return f"artifacts/{digest[:2]}/{digest}"
 
 
 class StoreKeyInvalid(errors.Invalid):
@@ -53,6 +59,23 @@ class Entry:
     """When its bytes were last put, new or not; aware UTC, by the clock of the store."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """Whose a store is, and for what; it lies at the root of the store, where no key leads."""
+
+    installation: UUID
+    purpose: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Bytes under a key: all, or a range."""
+
+    key: str
+    start: int = 0
+    length: int | None = None
+
+
 class Store(Protocol):
     """What every kind of store can do; keys are text of the pattern `KEY`. All raise StoreKeyInvalid, StoreUnavailable.
 
@@ -60,6 +83,9 @@ class Store(Protocol):
     A folder that lost its mount looks like an empty one: there `get` and `exists` raise StoreUnavailable, and listings
     are empty, so nobody concludes from a listing alone that something is missing.
     """
+
+    can_vanish: bool
+    """Whether the place behind the address may become another from one moment to the next, as where a mount ends."""
 
     def put(self, key: str, data: bytes) -> bool:
         """Store the bytes durably before returning, replacing others in one step; the object is young afterwards.
@@ -69,6 +95,12 @@ class Store(Protocol):
 
     def get(self, key: str, *, start: int = 0, length: int | None = None) -> bytes:
         """Return the bytes from `start`, at most `length` of them. Raises StoreMissing."""
+
+    def get_each(self, places: Sequence[Place]) -> Iterator[bytes | None]:
+        """Yield what `get` returns for each, in their order; None where nothing is stored.
+
+        Where a request takes long, some are on their way at once, and no more than those are in memory.
+        """
 
     def exists(self, key: str) -> bool:
         """Whether bytes are stored under the key."""
@@ -85,5 +117,14 @@ class Store(Protocol):
         Half-written files are never among it. Memory is bounded by the largest folder, not by the store.
         """
 
-    def sweep_temporary(self, older_than: datetime) -> int:
-        """Remove half-written files that were last touched before that instant; return how many there were."""
+    def folders(self) -> list[str]:
+        """Return the folders in which half-written files can lie, in their order; none where objects appear whole."""
+
+    def sweep_temporary(self, folder: str, *, older_than: datetime) -> int:
+        """Remove half-written files of a folder that were last touched before that instant; return how many."""
+
+    def mark(self) -> Mark | None:
+        """Return whose the store is; None where nothing says, as in an empty one."""
+
+    def claim(self, mark: Mark, *, replacing: bool = False) -> Mark:
+        """Write whose the store is, where nothing says yet or in place of what does; return what stands afterwards."""

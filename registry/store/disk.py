@@ -9,8 +9,10 @@ import secrets
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
-from registry.store.contract import KEY, PREFIX, Entry, StoreKeyInvalid, StoreMissing, StoreUnavailable
+from registry.store import marker
+from registry.store.contract import KEY, PREFIX, Entry, Mark, Place, StoreKeyInvalid, StoreMissing, StoreUnavailable
 
 # Windows can neither open a folder nor refuse a link while opening; the check before opening stays.
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
@@ -24,6 +26,8 @@ _settled: set[Path] = set()
 
 class DiskStore:
     """A folder of this machine, or of a network file system that renames within a folder in one step."""
+
+    can_vanish = True
 
     def __init__(self, root: Path) -> None:
         self._root = root.resolve()
@@ -44,9 +48,17 @@ class DiskStore:
     def get(self, key: str, *, start: int = 0, length: int | None = None) -> bytes:
         """See Store."""
         path = self._locate(key)
-        with self._reported(key), os.fdopen(os.open(path, os.O_RDONLY | _NO_FOLLOW), "rb") as file:
+        with self._reported(key), _opened(path) as file:
             file.seek(start)
             return file.read(-1 if length is None else length)
+
+    def get_each(self, places: Sequence[Place]) -> Iterator[bytes | None]:
+        """See Store. One after the other: a disk is not quicker when it is asked for many."""
+        for place in places:
+            try:
+                yield self.get(place.key, start=place.start, length=place.length)
+            except StoreMissing:
+                yield None
 
     def exists(self, key: str) -> bool:
         """See Store."""
@@ -85,10 +97,14 @@ class DiskStore:
             if KEY.fullmatch(key) and (found := _stat(path)) is not None:
                 yield _entry(key, found)
 
-    def sweep_temporary(self, older_than: datetime) -> int:
+    def folders(self) -> list[str]:
+        """See Store."""
+        return [top + name for top in _TOP_FOLDERS for name in _names(self._walk(top)) if PREFIX.fullmatch(top + name)]
+
+    def sweep_temporary(self, folder: str, *, older_than: datetime) -> int:
         """See Store."""
         swept = 0
-        for path in (path for folder in _TOP_FOLDERS for path in self._files(folder)):
+        for path in self._files(folder):
             if not _TEMPORARY.fullmatch(path.name):
                 continue
             if (found := _stat(path)) is not None and found.st_mtime < older_than.timestamp():
@@ -96,6 +112,24 @@ class DiskStore:
                     path.unlink(missing_ok=True)
                 swept += 1
         return swept
+
+    def mark(self) -> Mark | None:
+        """See Store."""
+        try:
+            with self._reported(marker.NAME), _opened(self._root / marker.NAME) as file:
+                return marker.parse(file.read(marker.LONGEST))
+        except StoreMissing:
+            return None
+
+    def claim(self, mark: Mark, *, replacing: bool = False) -> Mark:
+        """See Store."""
+        path = self._root / marker.NAME
+        with self._reported(marker.NAME):
+            self._root.mkdir(parents=True, exist_ok=True)
+            # What lies above the store is not ours, and may not be ours to open.
+            _settled.add(self._root)
+            _write_whole(path, marker.dump(mark), create=not replacing)
+        return self.mark() or mark
 
     def _locate(self, key: str) -> Path:
         if not KEY.fullmatch(key):
@@ -122,7 +156,7 @@ class DiskStore:
             yield
         except FileNotFoundError as error:
             # A mount that is gone leaves an empty folder, in which every file of every version seems to be missing.
-            if not (self._root / key.split("/")[0]).is_dir():
+            if key != marker.NAME and not (self._root / key.split("/")[0]).is_dir():
                 raise StoreUnavailable(f"The store has no folder for {key}: is {self._root} mounted?") from error
             raise StoreMissing(f"Nothing is stored under {key}.") from error
         except OSError as error:
@@ -131,19 +165,26 @@ class DiskStore:
 
 def _files(folder: Path) -> Iterator[Path]:
     """Yield the files below, in the order of their keys, one folder's names in memory at a time."""
-    try:
-        with os.scandir(folder) as found:
-            # A folder sorts as its key does, with the stroke behind its name.
-            names = sorted(
-                each.name + "/" * each.is_dir(follow_symlinks=False) for each in found if not each.is_symlink()
-            )
-    except FileNotFoundError:
-        return
-    for name in names:
+    for name in _names(folder):
         if name.endswith("/"):
             yield from _files(folder / name)
         else:
             yield folder / name
+
+
+def _names(folder: Path) -> list[str]:
+    """Return what lies in a folder, without links; a folder sorts as its key does, with the stroke behind its name."""
+    try:
+        with os.scandir(folder) as found:
+            return sorted(
+                each.name + "/" * each.is_dir(follow_symlinks=False) for each in found if not each.is_symlink()
+            )
+    except FileNotFoundError:
+        return []
+
+
+def _opened(path: Path) -> BinaryIO:
+    return os.fdopen(os.open(path, os.O_RDONLY | _NO_FOLLOW), "rb")
 
 
 def _entry(key: str, found: os.stat_result) -> Entry:
@@ -164,13 +205,17 @@ def _renewed(path: Path, data: bytes) -> bool:
         # Comparing, and not only looking for the file, lets storing again repair a damaged one.
         if path.stat().st_size == len(data) and path.read_bytes() == data:
             os.utime(path)
+            # Whoever wrote it may not have come to this yet, and the caller's row relies on the name from here on. Its
+            # age may be lost with the machine: the row that it waits for, which keeps the file, is then lost as well.
+            _sync_folder(path.parent)
             return True
     except (FileNotFoundError, PermissionError):
         return False
     return False
 
 
-def _write_whole(path: Path, data: bytes) -> None:
+def _write_whole(path: Path, data: bytes, *, create: bool = False) -> None:
+    """Write a file in one step; to `create` leaves one that is there as it is."""
     # In the same folder, because a rename is one step only within one file system.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
@@ -178,11 +223,25 @@ def _write_whole(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+        if not (create and _linked(temporary, path)):
+            temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def _linked(temporary: Path, path: Path) -> bool:
+    """Give a file its name unless that is taken; False on a file system without such links, where nobody has it."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        pass
+    except OSError:
+        if not path.exists():
+            return False
+    temporary.unlink()
+    return True
 
 
 def _sync_folder(folder: Path) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from django.db import connection, transaction
 
-from registry import artifacts, conf, errors, history, store
+from registry import artifacts, errors, history, ownership, store
 from registry.artifacts import Stored
 from registry.models import ModelVersion
 
@@ -63,7 +63,7 @@ def compact(container: str) -> bool:
 
 def _renew(container: str) -> None:
     """Make the old object young: a dump of the database from before needs it until the files are copied too."""
-    opened, key = store.open_store(conf.current().artifact_url), artifacts.key_of(container)
+    opened, key = ownership.artifact_store(), artifacts.key_of(container)
     opened.put(key, opened.get(key))
 
 

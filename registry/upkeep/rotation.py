@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Count
 
-from registry import lifecycle
+from registry import history, lifecycle
 from registry.artifacts import signatures
 from registry.models import ModelVersion
 
@@ -113,9 +113,12 @@ def _resign(versions: Sequence[ModelVersion], *, key_id: str) -> int:
         [each.artifact_signature for each in versions],
         [signatures.sign(each.pk, digest=each.artifact_digest, format=each.artifact_format).text for each in versions],
     ]
-    with connection.cursor() as cursor:
-        cursor.execute(_RESIGN, [key_id, *columns])
-        return int(cursor.rowcount)
+    with transaction.atomic():
+        # In the order of everybody else: two statements over the same rows would otherwise wait for each other.
+        history.lock(sorted({each.registered_model_id for each in versions}))
+        with connection.cursor() as cursor:
+            cursor.execute(_RESIGN, [key_id, *columns])
+            return int(cursor.rowcount)
 
 
 def _quarantine(

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from registry.models import Fleet
+from tests import database
 from tests.config import commands, fleet_files
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -72,7 +73,7 @@ def test_a_malformed_file_ends_the_process_with_status_2_and_no_traceback(tmp_pa
     file.write_text('[fleet]\nname = "x\n')
     done = subprocess.run(
         [sys.executable, "manage.py", "apply", str(file)], cwd=ROOT, capture_output=True, text=True, timeout=60,
-        env={**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings"},
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings", "DATABASE_URL": database.url()},
     )  # fmt: skip
 
     assert done.returncode == 2, done.stderr

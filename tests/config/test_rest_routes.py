@@ -40,6 +40,7 @@ TABLE = {
     "api/v1/versions/compare": {"GET": "viewer"},
     "api/v1/fleets/<str:fleet>/versions": {"POST": "operator"},
     "api/v1/fleets/<str:fleet>/rollback": {"POST": "approver"},
+    "api/v1/fleets/<str:fleet>/tags": {"POST": "operator"},
     "api/v1/versions/bulk": {"POST": "operator"},
     "api/v1/versions/<str:version>": {"GET": "viewer"},
     "api/v1/versions/<str:version>/bundle": {"GET": "viewer"},

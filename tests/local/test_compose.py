@@ -14,6 +14,7 @@ from local import state
 
 COMPOSE: dict[str, Any] = yaml.safe_load((state.PROJECT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+WORKERS = ("control", "maintenance", "interactive", "training")
 DOCKERFILE = (state.PROJECT / "Dockerfile").read_text()
 OURS = [name for name, service in SERVICES.items() if service["image"] == "perennial"]
 
@@ -31,7 +32,7 @@ def test_it_is_the_set_that_up_runs_with_its_servers_and_one_migration() -> None
 
 def test_every_declared_queue_has_a_worker_and_no_worker_reads_another() -> None:
     declared = {queue.name for queue in settings.CELERY_TASK_QUEUES}
-    in_compose = {name: queues_of(SERVICES[name]["command"]) for name in ("control", "interactive", "training")}
+    in_compose = {name: queues_of(SERVICES[name]["command"]) for name in WORKERS}
     in_up = {
         process.name: queues_of(list(process.argv))
         for process in processes.installation(web_port=1)
@@ -39,12 +40,13 @@ def test_every_declared_queue_has_a_worker_and_no_worker_reads_another() -> None
     }
 
     assert in_compose == in_up
-    assert set().union(*in_compose.values()) == declared == {"control", "interactive", "training", "monitoring"}
+    assert set().union(*in_compose.values()) == declared
+    assert declared == {"control", "maintenance", "interactive", "training", "monitoring"}
 
 
-def test_control_and_interactive_have_one_slot_and_training_as_many_as_cores() -> None:
-    assert "--concurrency=1" in SERVICES["control"]["command"]
-    assert "--concurrency=1" in SERVICES["interactive"]["command"]
+def test_training_has_as_many_slots_as_cores_and_the_others_have_one() -> None:
+    for name in ("control", "maintenance", "interactive"):
+        assert "--concurrency=1" in SERVICES[name]["command"]
     assert not any("--concurrency" in word for word in SERVICES["training"]["command"])
     assert "container_name" not in SERVICES["training"], "a fixed name cannot be scaled"
 

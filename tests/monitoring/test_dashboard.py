@@ -12,8 +12,9 @@ from django.test.utils import CaptureQueriesContext
 
 from monitoring import attention
 from monitoring.attention import Item
+from registry import export as exporting
 from registry import lifecycle, ticks, timestamps
-from registry.models import ModelVersion
+from registry.models import ExportSettings, ModelVersion
 from tests import admin_pages, factories
 from tests.admin_pages import text
 from training.models import RetrainingPolicy, Worker
@@ -84,6 +85,20 @@ def test_every_number_leads_to_the_rows_that_it_counts() -> None:
         assert http.get(address).context["cl"].result_count == number, word
     for number, word, address in answer.context["outcomes"]["totals"]:
         assert http.get(address).context["cl"].result_count == number, word
+
+
+@pytest.mark.usefixtures("running")
+def test_what_could_not_be_exported_leads_to_the_page_that_says_why() -> None:
+    fleets = [factories.fleet(name=name, export=ExportSettings(enabled=name != "off")) for name in ("bakery", "off")]
+    models = [factories.registered_model(fleet=fleet) for fleet in (*fleets, fleets[0])]
+    for model in models:
+        exporting.note_failure(model.pk, code="export_failed", sentence="No space left.", at=timestamps.utc_now())
+    http = admin_pages.client()
+    items, _ = attended(http)
+    [(what, item)] = items.items()
+    assert (what.partition(":")[0], item.count) == ("Models of bakery could not be exported", 2)
+    page = text(http.get(item.address))
+    assert "2 failed" in page and "No space left." in page and models[0].entity_key in page
 
 
 def test_a_person_sees_only_the_numbers_of_the_own_tenants() -> None:

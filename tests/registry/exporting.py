@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from local import state
 from registry import bundle, lifecycle
 from registry.bundle.tables import Table
 from registry.models import Fleet, ModelVersion, RegisteredModel
 from registry.reports import Scorecard
-from tests import factories
+from tests import database, factories
 from tests.factories import NOW
 
 ROWS = 250
@@ -63,6 +69,28 @@ def fleet(**values: Any) -> Fleet:
     from registry.models import ExportSettings
 
     return factories.fleet(export=ExportSettings(enabled=True, **values), name="bakery")
+
+
+@contextmanager
+def process(script: str, *arguments: str, artifacts: Path) -> Iterator[subprocess.Popen[str]]:
+    """Run a script on the tests' database as a process of its own, and wait for its line `ready`; killed at the end."""
+    own = {
+        "DJANGO_SETTINGS_MODULE": "config.settings",
+        "DATABASE_URL": database.url(),
+        "PERENNIAL_REGISTRY_ARTIFACT_URL": artifacts.as_uri(),
+        "PERENNIAL_REGISTRY_SIGNING_KEYS": "test:only-for-tests",
+        "PERENNIAL_REGISTRY_EXPORT_GRACE_SECONDS": "1",
+    }
+    command = [sys.executable, "-c", script, *arguments]
+    started = subprocess.Popen(
+        command, cwd=state.PROJECT, env={**os.environ, **own}, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    try:
+        assert started.stdout is not None and started.stdout.readline() == "ready\n"
+        yield started
+    finally:
+        started.kill()
+        started.communicate()
 
 
 def read(folder: Path) -> dict[str, Any]:

@@ -67,8 +67,8 @@ def path(root: Path, digest: str) -> Path:
 
 
 def files(root: Path) -> set[str]:
-    """The names of the objects."""
-    return {each.name for each in root.rglob("*") if each.is_file()}
+    """The names of the objects, half-written ones included."""
+    return {each.name for folder in ("artifacts", "snapshots") for each in (root / folder).rglob("*") if each.is_file()}
 
 
 def state(version: ModelVersion) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
 from django.test import Client
 from django.urls import reverse
+from pytest_django import Settings
 
 from registry.models import Event, ModelVersion, RegisteredModel
 from tests import admin_pages, factories
@@ -42,6 +44,14 @@ def send(http: Client, address: str, *rows: ModelVersion | RegisteredModel, **fi
     return admin_pages.text(http.post(address, given, follow=True))
 
 
+def chosen(http: Client, name: str, *rows: ModelVersion | RegisteredModel, **fields: str) -> str:
+    """Return the page that the list leads to when these rows are chosen for an action."""
+    given = {"action": name, "_selected_action": [str(each.pk) for each in rows], **fields}
+    answer = http.post(admin_pages.listing(type(rows[0])), given)
+    assert answer.status_code == 200
+    return admin_pages.text(answer)
+
+
 def state(version: ModelVersion) -> str:
     return ModelVersion.objects.get(pk=version.pk).state
 
@@ -49,10 +59,7 @@ def state(version: ModelVersion) -> str:
 def test_many_versions_are_archived_and_each_that_stays_says_why(models: list[RegisteredModel]) -> None:
     approver = admin_pages.client(role="approver")
     champion = ModelVersion.objects.get(registered_model=models[0], number=2)
-    page = admin_pages.text(
-        approver.get(many(ModelVersion, "archive"), {"ids": f"{spare(models[0]).pk},{champion.pk}"})
-    )
-    assert "what a pointer leads to" in page
+    assert "what a pointer leads to" in chosen(approver, "archive", spare(models[0]), champion)
     said = send(approver, many(ModelVersion, "archive"), spare(models[0]), spare(models[1]), champion)
     assert "Archived: 2." in said
     assert "bakery/e0 v2 is the champion of bakery/e0." in said
@@ -82,7 +89,7 @@ def test_many_are_promoted(models: list[RegisteredModel]) -> None:
 @pytest.mark.requirement("R14")
 def test_the_page_before_a_roll_back_of_many_says_where_each_goes(models: list[RegisteredModel]) -> None:
     approver, address = admin_pages.client(role="approver"), many(RegisteredModel, "roll-back-many")
-    page = admin_pages.text(approver.get(address, {"ids": ",".join(str(each.pk) for each in models)}))
+    page = chosen(approver, "roll-back-many", *models)
     assert "bakery/e0 v2 v1" in page
     assert "bakery/e2 has no earlier champion that is ready." in page
     assert not Event.objects.filter(kind="registry.champion.rolled_back").exists()
@@ -123,6 +130,58 @@ def test_a_single_version_is_refused_on_its_page(models: list[RegisteredModel]) 
     champion = ModelVersion.objects.get(registered_model=models[0], number=2)
     answer = approver.post(admin_pages.action(champion, "archive"), {"reason": "because"})
     assert (answer.status_code, "Nothing was changed" in admin_pages.text(answer)) == (409, True)
+
+
+THOUSANDS = 2000
+
+
+def test_thousands_are_chosen_across_pages_confirmed_and_tagged() -> None:
+    fleet = factories.fleet(name="crowd")
+    rows = [RegisteredModel(fleet=fleet, entity_key=f"machine-{n}") for n in range(THOUSANDS)]
+    made = RegisteredModel.objects.bulk_create(rows)
+    operator, listing = admin_pages.client(role="operator"), admin_pages.listing(RegisteredModel)
+    across = {"action": "tag", "select_across": "1", "_selected_action": [str(each.pk) for each in made[:50]]}
+    page = operator.post(f"{listing}?fleet={fleet.pk}", across).content.decode()
+    form = re.search(r'<form method="post" action="([^"]+)" id="confirm_form"', page)
+    ids = re.search(r'name="ids" value="([^"]+)"', page)
+    assert form and ids
+    assert len(ids[1].split(",")) == THOUSANDS
+    assert f"and {THOUSANDS - 20} more" in page
+    done = operator.post(form[1], {"ids": ids[1], "reason": "Season begins.", "add": "season"})
+    assert done.status_code == 302
+    assert RegisteredModel.objects.filter(tags=["season"]).count() == THOUSANDS
+
+
+def test_more_than_one_call_takes_are_not_confirmed(models: list[RegisteredModel], settings: Settings) -> None:
+    settings.PERENNIAL_REGISTRY = {**settings.PERENNIAL_REGISTRY, "bulk_items": 2}
+    approver = admin_pages.client(role="approver")
+    given = {"action": "tag", "_selected_action": [str(each.pk) for each in models]}
+    said = admin_pages.text(approver.post(admin_pages.listing(RegisteredModel), given, follow=True))
+    assert "At most 2 rows at once" in said
+    assert "confirm_form" not in said
+
+
+def test_rows_stay_chosen_while_the_form_is_corrected(models: list[RegisteredModel]) -> None:
+    ids = ",".join(str(spare(each).pk) for each in models[:2])
+    answer = admin_pages.client(role="approver").post(many(ModelVersion, "archive"), {"ids": ids, "reason": "x"})
+    page = answer.content.decode()
+    assert (answer.status_code, all(each in page for each in ids.split(","))) == (200, True)
+    assert "too short" in page
+
+
+def test_one_row_chosen_in_a_list_is_confirmed_on_its_own_page(models: list[RegisteredModel]) -> None:
+    approver = admin_pages.client(role="approver")
+    given = {"action": "archive", "_selected_action": [str(spare(models[0]).pk)]}
+    page = approver.post(admin_pages.listing(ModelVersion), given).content.decode()
+    assert f'action="{admin_pages.action(spare(models[0]), "archive")}"' in page
+
+
+@pytest.mark.parametrize("ids", ["", "one,two", "0190a1b2-0000-7000-8000-000000000000"])
+def test_rows_that_are_none_are_not_found(models: list[RegisteredModel], ids: str) -> None:
+    approver = admin_pages.client(role="approver")
+    for kind, name in ((ModelVersion, "archive"), (RegisteredModel, "tag")):
+        assert approver.post(many(kind, name), {"ids": ids, "reason": "because"}).status_code == 404
+        assert approver.get(many(kind, name)).status_code == 404
 
 
 @pytest.mark.requirement("R24")

@@ -88,7 +88,7 @@ def test_a_model_with_one_version_offers_nothing_to_compare(http: Client, model:
     [
         ({"first": "1"}, "The second version is not named."),
         ({"first": "1", "second": "9"}, "has no version"),
-        ({"first": "1", "second": "champion"}, "has no version"),
+        ({"first": "1", "second": "champion"}, "has no champion"),
         ({"first": "best", "second": "1"}, "is not an id, number or label"),
     ],
 )

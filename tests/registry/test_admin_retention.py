@@ -9,6 +9,7 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.urls import reverse
 
+from registry.admin import holds
 from registry.models import Event, ExportSettings, Hold, RegisteredModel, Retention
 from tests import admin_pages, factories
 from tests.registry import kept
@@ -79,6 +80,25 @@ def test_a_hold_is_placed_by_the_form_with_its_event(model: RegisteredModel) -> 
     hold = Hold.objects.get()
     assert (hold.version_id, hold.placed_by, hold.until) == (version.pk, "user", None)
     assert Event.objects.latest("id").kind == "registry.version.held"
+
+
+def test_a_version_that_is_deleted_while_its_hold_is_placed_is_told_on_the_form(
+    model: RegisteredModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version, checked = model.versions.get(number=1), holds.HoldForm.clean
+
+    def slow(form: holds.HoldForm) -> dict[str, Any]:
+        found = checked(form)
+        model.versions.filter(number=1).update(state="deleted")
+        return found
+
+    monkeypatch.setattr(holds.HoldForm, "clean", slow)
+    given = {"version": str(version.pk), "reason": "audit", "until_0": "", "until_1": ""}
+    address = reverse("admin:registry_hold_add")
+    answer = admin_pages.client(role="approver").post(address, given, follow=True)
+    assert answer.redirect_chain == [(address, 302)]
+    assert "is deleted. `manage.py bring_back` restores it" in admin_pages.text(answer)
+    assert not Hold.objects.exists()
 
 
 def test_a_hold_is_lifted_with_a_reason_and_not_changed_or_deleted(model: RegisteredModel) -> None:

@@ -55,7 +55,7 @@ def test_an_end_record_of_the_larger_kind_does_not_overrule_the_first() -> None:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         assert len(archive.namelist()) == 60_000, "Python believes the larger record"
     with pytest.raises(examination.ForecasterRefused, match="64 bit"):
-        examination.examine(data, format=SKOPS, max_unpacked_bytes=2**28)
+        examination.examine(data, format=SKOPS, limits=LIMITS)
 
 
 @pytest.mark.requirement("X02")
@@ -63,7 +63,7 @@ def test_a_bundle_that_lists_a_hundred_thousand_members_is_refused_before_it_is_
     packed = zstandard.ZstdCompressor(write_content_size=True).compress(zipped(members=60_000))
     tracemalloc.start()
     try:
-        with pytest.raises(bundle.BundleInvalid, match="lists its members"):
+        with pytest.raises(bundle.BundleInvalid, match="in the place of"):
             bundle.unpack(packed, limits=LIMITS)
         peak = tracemalloc.get_traced_memory()[1]
     finally:

@@ -166,4 +166,4 @@ def test_an_artifact_inside_a_container_is_cut_out_and_verified(champion: ModelV
 def test_the_same_bytes_are_stored_once(artifact_folder: Path) -> None:
     first, second = lifecycle.store_artifacts([b"same", b"same"], format="test-1")
     assert first == second
-    assert len([path for path in artifact_folder.rglob("*") if path.is_file()]) == 1
+    assert len([path for path in (artifact_folder / "artifacts").rglob("*") if path.is_file()]) == 1

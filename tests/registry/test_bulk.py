@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
-from registry import artifacts, bulk, identifiers, lifecycle
+from registry import artifacts, bulk, enrolment, errors, identifiers, lifecycle
 from registry.bulk import tagging, targets
 from registry.bulk.tagging import Order
 from registry.bulk.targets import Wanted
@@ -87,18 +88,18 @@ def test_what_cannot_be_promoted_is_left_with_its_reason(models: list[Registered
 
 def test_an_overtaken_promotion_is_refused(models: list[RegisteredModel], monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the look at the champion and the move somebody else promotes."""
-    load = artifacts.load
-    moved: list[ModelVersion] = []
+    check_each = artifacts.check_each
+    moved: list[bool] = []
 
-    def slow(found: ModelVersion) -> bytes:
+    def slow(found: Sequence[ModelVersion]) -> Iterator[errors.PerennialError | None]:
         if not moved:
-            moved.append(found)
+            moved.append(True)
             lifecycle.promote_by_hand(
                 registered_model=models[0], version=version(models[0], 1), actor="eve", reason="First.", at=LATER
             )
-        return load(found)
+        return check_each(found)
 
-    monkeypatch.setattr(artifacts, "load", slow)
+    monkeypatch.setattr(artifacts, "check_each", slow)
     done = act("promote", version(models[0], 3), version(models[1], 3))
     assert done.changed == {version(models[1], 3).pk}
     assert codes(done) == {version(models[0], 3).pk: "champion_moved"}
@@ -212,8 +213,12 @@ def test_models_are_meant_by_what_is_said_of_them(fleet: Fleet, models: list[Reg
         return [each.entity_key for each in targets.models(fleet, Wanted(**values))]
 
     assert meant(all=True) == ["e0", "e1", "e2"]
-    assert meant(entities=("e2", "e0", "none")) == ["e0", "e2"]
-    assert meant(prefix="e1") == ["e1"]
+    assert meant(entities=("e2", "e0")) == ["e0", "e2"]
+    assert meant(entity_prefix="e1") == ["e1"]
+    with pytest.raises(enrolment.ModelUnknown, match="'none'"):
+        meant(entities=("e2", "none"))
+    with pytest.raises(targets.FilterContradicts):
+        meant(entity_prefix="e1", all=True)
     assert meant(tags=("t0",)) == ["e0"]
     assert meant(promoted_since=late) == ["e2"]
     assert meant(cause="manual") == ["e1"]
@@ -283,11 +288,47 @@ def test_many_are_archived_over_http_each_with_its_result(models: list[Registere
 def test_versions_are_meant_by_a_filter_too(models: list[RegisteredModel]) -> None:
     act("tag", version(models[0], 3), version(models[1], 3), tags=Order(add=("spare",)))
     approver = caller(role="approver")
-    body = post(approver, action="archive", filter={"fleet": "bakery", "tag": ["spare"], "entity": "e1"}).json()
+    body = post(approver, action="archive", filter={"fleet": "bakery", "tag": ["spare"], "entities": ["e1"]}).json()
     assert [each["id"] for each in body["results"]] == [str(version(models[1], 3).pk)]
     problem(post(approver, action="archive", filter={"fleet": "absent"}), status=404, code="fleet_unknown")
     stranger = caller(role="approver", tenants=("globex",))
     problem(post(stranger, action="archive", filter={"fleet": "bakery"}), status=404, code="fleet_unknown")
+
+
+def test_an_entity_is_not_the_beginning_of_another(fleet: Fleet) -> None:
+    for key in ("M-1", "M-10"):
+        factories.version(registered_model=factories.registered_model(fleet=fleet, entity_key=key))
+    approver = caller(role="approver")
+
+    def archived(**words: Any) -> list[str]:
+        body = post(approver, action="archive", filter={"fleet": "bakery", **words}, dry_run=True).json()
+        found = [ModelVersion.objects.get(pk=each["id"]).registered_model.entity_key for each in body["results"]]
+        return sorted(found)
+
+    assert archived(entities=["M-1"]) == ["M-1"]
+    assert archived(entity_prefix="M-1") == archived(entities=["M-10", "M-1"]) == ["M-1", "M-10"]
+    assert archived(entity_prefix="M-1", entities=["M-10"]) == ["M-10"]
+    absent = post(approver, action="archive", filter={"fleet": "bakery", "entities": ["M-1", "M-2"]})
+    assert "'M-2'" in problem(absent, status=404, code="model_unknown")["detail"]
+
+
+@pytest.mark.parametrize("words", [{}, {"state": ["any"]}, {"tenant": "acme"}, {"all": False}])
+def test_the_name_of_a_fleet_alone_means_nothing_of_it(models: list[RegisteredModel], words: dict[str, Any]) -> None:
+    answer = post(caller(role="approver"), action="archive", filter={"fleet": "bakery", **words})
+    assert "all" in problem(answer, status=400, code="filter_missing")["next_step"]
+
+
+def test_a_whole_fleet_is_meant_by_saying_so(models: list[RegisteredModel]) -> None:
+    approver = caller(role="approver")
+
+    def seen(**words: Any) -> int:
+        body = post(approver, action="archive", filter={"fleet": "bakery", **words}, dry_run=True).json()
+        return len(body["results"])
+
+    lifecycle.archive([version(models[0], 3).pk], actor="ada", reason="Old.", at=LATER)
+    assert (seen(all=True), seen(all=True, state=["any"]), seen(state=["archived"])) == (8, 9, 1)
+    both = post(approver, action="archive", filter={"fleet": "bakery", "all": True, "tag": ["x"]})
+    problem(both, status=400, code="filter_contradicts")
 
 
 def test_an_operator_tags_and_does_nothing_else(models: list[RegisteredModel]) -> None:
@@ -350,6 +391,38 @@ def test_a_roll_back_of_nothing_in_particular_is_refused(models: list[Registered
     nothing = approver.post("fleets/bakery/rollback", {"filter": {"all": True}})
     problem(nothing, status=400, code="reason_missing")
     problem(approver.post("fleets/bakery/rollback", {}), status=400, code="invalid")
+
+
+def test_the_tags_of_models_are_changed_over_http(models: list[RegisteredModel]) -> None:
+    operator = caller(role="operator")
+    asked = {"filter": {"entities": ["e0", "e1"]}, "tags": {"add": ["t0"], "remove": ["t1"]}, "reason": "Season."}
+    planned = operator.post("fleets/bakery/tags", {**asked, "dry_run": True}).json()
+    assert not Event.objects.filter(kind="registry.model.tagged").exists()
+    first, again = (operator.post("fleets/bakery/tags", asked, key="tags") for _ in range(2))
+    assert first.json() == again.json() == {**planned, "dry_run": False}
+    assert [(each["entity"], each["outcome"], each["tags"]) for each in planned["results"]] == [
+        ("e0", "unchanged", ["t0"]), ("e1", "changed", ["t0"]),
+    ]  # fmt: skip
+    assert (planned["changed"], planned["unchanged"], planned["refused"]) == (1, 1, 0)
+    assert [each.tags for each in RegisteredModel.objects.order_by("pk")] == [["t0"], ["t0"], ["t2"]]
+    [event] = Event.objects.filter(kind="registry.model.tagged")
+    assert event.reason == "Added t0. Removed t1. Season."
+    assert operator.get("models/bakery", tag="t0").json()["results"][1]["entity"] == "e1"
+
+
+def test_what_cannot_be_tagged_is_refused(models: list[RegisteredModel]) -> None:
+    operator, add = caller(role="operator"), {"tags": {"add": ["x"]}}
+    RegisteredModel.objects.filter(pk=models[0].pk).update(tags=[f"t{n}" for n in range(20)])
+    full = operator.post("fleets/bakery/tags", {"filter": {"entities": ["e0"]}, **add}).json()
+    assert [(each["outcome"], each["code"]) for each in full["results"]] == [("refused", "too_many_tags")]
+    problem(operator.post("fleets/bakery/tags", {"filter": {}, **add}), status=400, code="filter_missing")
+    problem(operator.post("fleets/bakery/tags", {"filter": {"all": True}}), status=400, code="invalid")
+    bad = {"filter": {"all": True}, "tags": {"add": ["a,b"]}}
+    problem(operator.post("fleets/bakery/tags", bad), status=400, code="tag_invalid")
+    absent = {"filter": {"entities": ["e9"]}, **add}
+    problem(operator.post("fleets/bakery/tags", absent), status=404, code="model_unknown")
+    stranger = caller(role="operator", tenants=("globex",))
+    problem(stranger.post("fleets/bakery/tags", {"filter": {"all": True}, **add}), status=404, code="fleet_unknown")
 
 
 def test_a_bulk_call_repeated_with_its_key_is_carried_out_once(models: list[RegisteredModel]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import struct
 import zipfile
 from collections.abc import Callable
@@ -16,10 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from registry import bundle
-from registry.bundle import Bundle, BundleInvalid, Limits, tables
-from registry.bundle.tables import Table, TableInvalid
+from registry.bundle import Bounds, Bundle, BundleInvalid, Limits, members, tables
+from registry.bundle.tables import Table, TableInvalid, TableTooLarge
 
 LIMITS = Limits(max_bytes=10 * 1024**2, max_unpacked_bytes=64 * 1024**2, max_ratio=200)
+BOUNDS = Bounds(columns=10, rows=5000, cells=20_000, row_characters=2000)
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
 POINTS = tuple((DAY + timedelta(days=n), n / 7, None if n % 3 else -n / 3, n) for n in range(250))
 FULL = Bundle(
@@ -37,6 +39,14 @@ finite = st.floats(allow_nan=False, allow_infinity=False)
 
 def unpack(data: bytes) -> Bundle:
     return bundle.unpack(data, limits=LIMITS)
+
+
+def audit(data: bytes) -> Bundle:
+    return bundle.audit(data, limits=LIMITS, bounds=BOUNDS)
+
+
+def check(data: bytes, *, kinds: list[list[str]], bounds: Bounds | None = None) -> int:
+    return tables.check(io.BytesIO(data), kinds=kinds, bounds=bounds or BOUNDS)
 
 
 def frame(raw: bytes) -> bytes:
@@ -210,7 +220,7 @@ def test_members_that_overlap_are_refused(monkeypatch: pytest.MonkeyPatch) -> No
         raw[entry + 20 : entry + 28] = struct.pack("<II", 20_000, 20_000)
     assert infos["forecaster"].file_size == 20_000
     monkeypatch.setattr(zipfile.ZipFile, "read", None)
-    with pytest.raises(BundleInvalid, match="does not fit"):
+    with pytest.raises(BundleInvalid, match="list of members does not say"):
         unpack(frame(bytes(raw)))
 
 
@@ -315,20 +325,20 @@ def test_a_member_that_was_changed_within_the_zip_is_refused() -> None:
 def test_a_member_that_is_not_where_the_list_says_is_refused() -> None:
     raw = bytearray(raw_zip(bundle.pack(FULL)))
     raw[30:34] = b"MANI"
-    with pytest.raises(BundleInvalid, match="not where its list says"):
+    with pytest.raises(BundleInvalid, match="in the place of"):
         unpack(frame(bytes(raw)))
 
 
 def test_an_audit_refuses_what_unpacking_refuses() -> None:
     packed = bundle.pack(FULL)
-    assert bundle.audit(packed, limits=LIMITS).forecaster == FULL.forecaster
+    assert audit(packed).forecaster == FULL.forecaster
 
     def broken(members: dict[str, bytes]) -> None:
         members["test.csv"] = members["test.csv"].replace(b"1.5", b"one")
 
     for data in (rezipped(broken), packed[:-5], b"x"):
         with pytest.raises(BundleInvalid):
-            bundle.audit(data, limits=LIMITS)
+            audit(data)
 
 
 @pytest.mark.parametrize(
@@ -342,7 +352,7 @@ def test_an_audit_refuses_what_unpacking_refuses() -> None:
 )  # fmt: skip
 def test_a_table_is_checked_as_it_is_loaded(kind: str, cell: str, holds: bool) -> None:
     data, kinds = f"a\r\n{cell}\r\n".encode(), [["a", kind]]
-    for look in (tables.check, tables.load):
+    for look in (check, tables.load):
         if holds:
             look(data, kinds=kinds)
         else:
@@ -353,5 +363,122 @@ def test_a_table_is_checked_as_it_is_loaded(kind: str, cell: str, holds: bool) -
 def test_a_row_of_another_length_is_refused_by_the_check() -> None:
     for data in (b"a\r\n1,2\r\n", b"a\r\n1\r\n1,2\r\n", b"b\r\n1\r\n"):
         with pytest.raises(TableInvalid):
-            tables.check(data, kinds=[["a", "int"]])
-    assert tables.check(b"a\r\n1\r\n2\r\n", kinds=[["a", "int"]]) == 2
+            check(data, kinds=[["a", "int"]])
+    assert check(b"a\r\n1\r\n2\r\n", kinds=[["a", "int"]]) == 2
+
+
+# -- read forwards, out of a stream
+
+
+def hand_made(
+    change: Callable[[dict[str, bytes]], None] = lambda members: None, *, raw: Callable[[bytes], bytes] = bytes
+) -> bytes:
+    return frame(raw(raw_zip(rezipped(change))))
+
+
+def test_a_table_is_read_row_by_row_and_equals_the_whole_one() -> None:
+    packed = bundle.pack(FULL)
+    for name in bundle.TABLES:
+        found = bundle.rows_of(packed, table=name, limits=LIMITS)
+        assert Table(found.columns, tuple(found.rows)) == getattr(FULL, name)
+    assert bundle.importance_of(packed, limits=LIMITS) == FULL.feature_importance
+    assert bundle.forecaster_of(packed, limits=LIMITS) == FULL.forecaster
+
+
+def test_a_table_that_was_changed_within_the_zip_is_refused_where_it_ends() -> None:
+    raw = bytearray(raw_zip(bundle.pack(FULL)))
+    raw[raw.index(b"2026-03-02,")] = ord("3")
+    with pytest.raises(BundleInvalid, match="not what was stored"):
+        list(bundle.rows_of(frame(bytes(raw)), table="test", limits=LIMITS).rows)
+
+
+def ends_in_a_strange_row(members: dict[str, bytes]) -> None:
+    members["test.csv"] += b"2026-03-03,one,true\r\n"
+
+
+def test_a_row_that_does_not_fit_is_told_where_it_stands() -> None:
+    found = bundle.rows_of(hand_made(ends_in_a_strange_row), table="test", limits=LIMITS)
+    assert [next(found.rows), next(found.rows)] == list(FULL.test.rows)
+    with pytest.raises(BundleInvalid):
+        next(found.rows)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda raw: raw + b"x",
+        lambda raw: raw[:-1],
+        lambda raw: raw.replace(b"PK\x01\x02", b"PK\x01\x03", 1),
+        lambda raw: raw[:-16] + b"\x06\0" + raw[-14:],
+        lambda raw: raw[: raw.rindex(b"context.csv")] + b"context.svc" + raw[raw.rindex(b"context.csv") + 11 :],
+        lambda raw: raw[:6] + b"\x01" + raw[7:],
+        lambda raw: raw[:14] + b"\0\0\0\0" + raw[18:],
+        lambda raw: raw[:18] + struct.pack("<II", 2**31, 2**31) + raw[26:],
+        lambda raw: b"x" + raw,
+    ],
+)
+def test_every_reader_refuses_a_zip_that_is_not_laid_out_as_ours(wrong: Callable[[bytes], bytes]) -> None:
+    data = hand_made(raw=wrong)
+    with pytest.raises(BundleInvalid):
+        unpack(data)
+    with pytest.raises(BundleInvalid):
+        audit(data)
+    with pytest.raises(BundleInvalid):
+        bundle.forecaster_of(data, limits=LIMITS)
+
+
+def test_an_empty_member_has_its_checksum_too() -> None:
+    def empty(members: dict[str, bytes]) -> None:
+        members["forecaster"] = b""
+
+    raw = bytearray(raw_zip(hand_made(empty)))
+    for place in (raw.index(b"forecaster") - 16, raw.rindex(b"forecaster") - 30):
+        assert raw[place : place + 4] == bytes(4)
+        raw[place : place + 4] = b"evil"
+    with pytest.raises(BundleInvalid, match="not what was stored"):
+        unpack(frame(bytes(raw)))
+
+
+def test_a_frame_that_needs_much_at_hand_is_refused_by_its_header() -> None:
+    wide = zstandard.ZstdCompressionParameters.from_level(3, window_log=24)
+    compressor = zstandard.ZstdCompressor(compression_params=wide)
+    data = compressor.compress(raw_zip(bundle.pack(replace(FULL, forecaster=os.urandom(9 * 2**20)))))
+    with pytest.raises(BundleInvalid, match="at hand"):
+        unpack(data)
+    assert zstandard.get_frame_parameters(bundle.pack(FULL)).window_size < members.WINDOW_BYTES / 4
+
+
+# -- what is taken in of a table
+
+KINDS = [["a", "int"], ["b", "int"]]
+
+
+@pytest.mark.requirement("R24")
+@pytest.mark.parametrize(
+    ("bounds", "holds"),
+    [
+        ({}, True), ({"columns": 2}, True), ({"columns": 1}, False), ({"rows": 100}, True), ({"rows": 99}, False),
+        ({"cells": 200}, True), ({"cells": 199}, False), ({"row_characters": 5}, True), ({"row_characters": 4}, False),
+    ],
+)  # fmt: skip
+def test_a_table_beyond_its_bounds_is_refused_and_never_cut(bounds: dict[str, int], holds: bool) -> None:
+    data = b"a,b\r\n" + b"1,2\r\n" * 100
+    if holds:
+        assert check(data, kinds=KINDS, bounds=replace(BOUNDS, **bounds)) == 100
+    else:
+        with pytest.raises(TableTooLarge):
+            check(data, kinds=KINDS, bounds=replace(BOUNDS, **bounds))
+
+
+@pytest.mark.parametrize("row", [b"1," * 3000, b'"' + b"x" * 3000, b'"1\n",' * 1000, b"1" * 3000])
+def test_a_row_that_goes_on_and_on_is_refused_before_it_is_in_memory(row: bytes) -> None:
+    with pytest.raises(TableTooLarge, match="characters"):
+        check(b"a,b\r\n" + row, kinds=KINDS)
+
+
+def test_a_bundle_with_too_large_a_table_is_refused_with_a_code_of_its_own() -> None:
+    data = bundle.pack(replace(FULL, test=Table(("y",), ((1.0,),) * 5001)))
+    with pytest.raises(TableTooLarge) as refused:
+        audit(data)
+    assert (refused.value.code, refused.value.status) == ("table_too_large", 422)
+    assert "PERENNIAL_REGISTRY_TABLE" in refused.value.next_step

@@ -48,7 +48,7 @@ def test_a_bundle_is_registered_from_a_file(model: RegisteredModel, tmp_path: Pa
     assert "pending" in said.text
     assert (version(model, 4).note, version(model, 4).tags) == ("From the lab.", ["pilot"])
     again = register("bread", "--bundle", file, "--id", wanted)
-    assert (again.status, "registered already" in again.text) == (1, True)
+    assert (again.status, "every id is given once" in again.text) == (1, True)
 
 
 @pytest.mark.requirement("R01")
@@ -124,9 +124,11 @@ def test_versions_are_archived_restored_quarantined_and_released(model: Register
     ):  # fmt: skip
         said = run(command, "bakery", "bread", "3", "--reason", "Odd numbers.")
         assert (said.status, version(model, 3).state) == (0, state), said
-    some = run("archive", "bakery", "bread", "3", "champion", "--reason", "Tidy.", "--json")
+    factories.version(registered_model=model)
+    some = run("archive", "bakery", "bread", "4", "3", "champion", "--reason", "Tidy.", "--json")
     assert some.status == 1
-    assert [each.get("code", each["outcome"]) for each in some.json["results"]] == ["changed", "version_in_use"]
+    told = [each.get("code", each["outcome"]) for each in some.json["results"]]
+    assert told == ["changed", "version_held", "version_in_use"]
 
 
 def test_tags_of_versions_and_of_the_model(model: RegisteredModel) -> None:
@@ -137,6 +139,12 @@ def test_tags_of_versions_and_of_the_model(model: RegisteredModel) -> None:
     assert (said.status, said.text.strip()) == (0, "bakery/bread has the tags east, north.")
     assert run("tag", "bakery", "bread", "--remove", "none").status == 3
     assert run("tag", "bakery", "bread").status == 2
+    shown = run("tag", "bakery", "bread", "--add", "south", "--dry-run", "--json")
+    assert shown.json["results"] == [{"entity": "bread", "outcome": "changed", "tags": ["east", "north", "south"]}]
+    model.refresh_from_db()
+    assert model.tags == ["east", "north"]
+    both = run("tag", "bakery", "bread", "--add", "x", "--remove", "x")
+    assert (both.status, "to be added and removed" in both.text) == (2, True)
     assert run("tag", "bakery", "bread", "--add", "a,b").status == 2
 
 
@@ -145,7 +153,7 @@ def test_one_model_is_rolled_back_at_once(model: RegisteredModel) -> None:
     said = run("rollback", "bakery", "bread", "--reason", "Doubled.")
     assert (said.status, "back on v1, from v2" in said.text) == (0, True)
     assert run("rollback", "bakery", "bread", "--reason", "Doubled.").status == 1
-    assert run("rollback", "bakery", "bread", "--to", "3", "--reason", "Try.", "--json").json["to"] == 3
+    assert run("rollback", "bakery", "bread", "--to", "3", "--reason", "Try.", "--json").json["to"]["number"] == 3
     assert run("rollback", "bakery", "bread", "--to", "1").status == 2
 
 
@@ -158,10 +166,15 @@ def test_many_are_rolled_back_after_a_preview(model: RegisteredModel) -> None:
     assert "1 would go back, 1 cannot. Add --apply and --reason to do it." in shown.text
     assert "no earlier champion" in shown.text
     assert not Event.objects.filter(kind="registry.champion.rolled_back").exists()
-    assert run("rollback", "bakery", "--entities", "bread", "--apply").status == 2
-    done = run("rollback", "bakery", "--entities", "bread", "--apply", "--reason", "Doubled.", "--json")
-    assert (done.status, done.json["results"]) == (0, [{"entity": "bread", "from": "v2", "to": "v1"}])
-    assert run("rollback", "bakery", "--prefix", "zz").status == 3
+    assert run("rollback", "bakery", "--entity", "bread", "--apply").status == 2
+    done = run("rollback", "bakery", "--entity", "bread", "--apply", "--reason", "Doubled.", "--json")
+    [step] = done.json["results"]
+    assert (done.status, step["entity"], step["before"]["number"], step["to"]["number"]) == (0, "bread", 2, 1)
+    assert run("rollback", "bakery", "--entity-prefix", "zz").status == 3
+    missing = run("rollback", "bakery", "--entity", "bread", "--entity", "bred")
+    assert (missing.status, "no model for entity 'bred'" in missing.text) == (2, True)
+    both = run("rollback", "bakery", "--entity-prefix", "b", "--all")
+    assert (both.status, "Say `all` alone" in both.text) == (2, True)
     nothing = run("rollback", "bakery")
     assert (nothing.status, "--" in nothing.text) == (2, True)
     assert run("rollback", "bakery", "bread", "--all", "--reason", "x").status == 2

@@ -75,7 +75,7 @@ def test_one_model_alone(model: RegisteredModel) -> None:
     [
         (("bakery", "--apply"), "--reason"),
         (("bakry",), "Did you mean bakery?"),
-        (("bakery", "--entity", "nobody"), "no model for entity"),
+        (("bakery", "--entity", "nobody"), "has no entity 'nobody'. Did you mean"),
     ],
 )
 def test_a_mistake_is_refused_with_the_way_out(arguments: tuple[str, ...], said: str, model: RegisteredModel) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable
 from datetime import timedelta
@@ -10,12 +11,12 @@ from types import SimpleNamespace
 
 import pytest
 import redis
-from django.db import OperationalError, connection, transaction
+from django.db import connection
 from pytest_django import Settings
 
 from registry import export as export_flow
 from registry import lifecycle, tasks
-from registry.export import Job, following
+from registry.export import ExportBusy, Job, files, following, pointer
 from registry.export.folders import Folder
 from registry.models import Bookmark, Export, ExportSettings, Fleet, ModelVersion, RegisteredModel
 from tests import factories
@@ -95,9 +96,100 @@ def test_a_sweep_stops_in_time_and_the_next_goes_on(fleet: Fleet, root: Path, mo
         exporting.promoted(model(fleet, entity))
     spent = iter(range(1000))
     monkeypatch.setattr(following, "time", SimpleNamespace(monotonic=lambda: next(spent) / 2))
+    assert 0 < sweep(seconds=2).exported < 3
     counts = [sweep(seconds=2).exported for _ in range(6)]
-    assert sum(counts) == 3 and max(counts) < 3
+    assert counts[0] and not counts[-1]
     assert Export.objects.filter(version__isnull=False).count() == 3
+
+
+@pytest.mark.parametrize(("seconds", "counts"), [(10, (6, 2, 2)), (0, (1, 1, 1))])
+def test_however_much_happens_what_failed_and_what_is_old_get_on_too(
+    fleet: Fleet, root: Path, monkeypatch: pytest.MonkeyPatch, seconds: int, counts: tuple[int, ...]
+) -> None:
+    other = factories.fleet(name="old")
+    old = [exporting.version(model(other, f"old-{number}")).registered_model for number in range(8)]
+    sweep()
+    Fleet.objects.filter(pk=other.pk).update(export=ExportSettings(enabled=True))
+    failed = [model(fleet, f"failed-{number}") for number in range(8)]
+    for each in failed:
+        export_flow.note_failure(each.pk, code="export_failed", sentence="No room.", at=NOW - timedelta(hours=1))
+    busy = [exporting.version(model(fleet, f"busy-{number}")).registered_model for number in range(8)]
+    done: list[int] = []
+    attempt = following.attempt
+
+    def counted(model_id: int, job: Job) -> export_flow.Exported | None:
+        done.append(model_id)
+        return attempt(model_id, job)
+
+    # Each takes a second.
+    monkeypatch.setattr(following, "attempt", counted)
+    monkeypatch.setattr(following, "time", SimpleNamespace(monotonic=lambda: len(done)))
+    sweep(seconds=seconds)
+    assert tuple(sum(each.pk in done for each in group) for group in (busy, failed, old)) == counts
+
+
+@pytest.mark.requirement("R07")
+@pytest.mark.parametrize("fault", ["other version", "no folder", "nonsense", "a folder"])
+def test_a_pointer_that_is_not_the_registrys_is_found_and_written_again(
+    fleet: Fleet, root: Path, caplog: pytest.LogCaptureFixture, fault: str
+) -> None:
+    bread, cake = model(fleet), model(fleet, "cake")
+    exporting.promoted(bread)
+    exporting.promoted(cake, number=7)
+    sweep()
+    folder = root / "acme/bakery/bread"
+    before = (folder / "current.json").read_bytes()
+    second = exporting.promoted(bread, number=2, at=NOW + timedelta(days=1))
+    assert sweep().exported == 1
+    if fault == "no folder":
+        shutil.rmtree(folder / second.label)
+    elif fault == "a folder":
+        (folder / "current.json").unlink()
+        (folder / "current.json").mkdir()
+    else:
+        (folder / "current.json").write_bytes(before if fault == "other version" else b"[]")
+    assert sweep(timedelta(seconds=30)).exported == 0, "only now and then"
+    with caplog.at_level("WARNING"):
+        done = sweep(timedelta(minutes=2))
+    assert "export_differed" in {getattr(each, "code", "") for each in caplog.records}
+    if fault == "a folder":
+        assert (done.failed, Export.objects.get(pk=bread.pk).code) == (1, "export_failed")
+        return
+    assert (done.exported, done.failed) == (1, 0)
+    assert exporting.read(folder)["version"] == second.label
+
+
+def test_pointers_are_compared_some_at_a_time(fleet: Fleet, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for entity in ("bread", "cake", "roll"):
+        exporting.promoted(model(fleet, entity))
+    sweep()
+    for file in root.glob("acme/bakery/*/current.json"):
+        file.write_text("{}")
+    monkeypatch.setattr(following, "POINTERS_AT_ONCE", 2)
+    assert [sweep(timedelta(minutes=minutes)).exported for minutes in (2, 2, 2, 4)] == [2, 1, 0, 0]
+    for entity in ("bread", "cake", "roll"):
+        exporting.read(root / "acme/bakery" / entity)
+
+
+def test_a_failure_that_nobody_foresaw_is_told_and_holds_up_no_other(
+    fleet: Fleet, root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    bad, good = (exporting.promoted(model(fleet, entity)).registered_model for entity in ("bread", "cake"))
+    contents = files.contents
+
+    def sometimes(version: ModelVersion) -> dict[str, bytes]:
+        if version.registered_model_id == bad.pk:
+            raise KeyError("column")
+        return contents(version)
+
+    monkeypatch.setattr(files, "contents", sometimes)
+    done = sweep()
+    assert (done.exported, done.failed) == (1, 1)
+    row = Export.objects.get(pk=bad.pk)
+    assert (row.code, row.failures) == ("internal_error", 1) and "KeyError: 'column'" in row.sentence
+    assert row.due_at is not None and row.due_at > NOW
+    assert [each.exc_info is not None for each in caplog.records if getattr(each, "code", "") == row.code] == [True]
+    exporting.read(root / "acme/bakery" / good.entity_key)
 
 
 def test_a_fleet_that_does_not_ask_for_it_is_left_alone(fleet: Fleet, root: Path) -> None:
@@ -164,8 +256,7 @@ def test_the_pointers_of_one_model_are_written_by_one_at_a_time(fleet: Fleet, ro
     held, released = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with transaction.atomic():
-            export_flow._lock(bread.pk)
+        with pointer.locked(bread.pk):
             held.set()
             released.wait(30)
         connection.close()
@@ -176,9 +267,12 @@ def test_the_pointers_of_one_model_are_written_by_one_at_a_time(fleet: Fleet, ro
     with connection.cursor() as cursor:
         cursor.execute("SET lock_timeout = '200ms'")
     try:
-        with pytest.raises(OperationalError, match="lock timeout"):
+        with pytest.raises(ExportBusy):
             export_flow.export(bread.pk, Job(root=root, at=NOW))
         assert not (root / "acme/bakery/bread/current.json").exists()
+        exporting.promoted(model(fleet, "cake"))
+        done = sweep()
+        assert (done.exported, done.failed, Export.objects.get(pk=bread.pk).code) == (1, 1, "export_busy")
     finally:
         released.set()
         thread.join(30)

@@ -7,19 +7,13 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from urllib.parse import quote
 
 import pytest
-from django.db import connection
 
-from local import state
 from registry import export as export_flow
 from registry.export import Job
 from registry.models import RegisteredModel
@@ -29,26 +23,35 @@ from tests.registry import exporting
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(170)]
 KILLS = 8
-# Promotes one version after the other and exports each, as fast as it can, until it is killed.
+# Promotes one version after the other and exports each, as fast as it can, until it is killed. One process that has
+# loaded everything makes one writer after the other, so that what is killed costs no start.
 WRITER = """
-import sys, time, django
+import os, sys, time, django
 django.setup()
 from pathlib import Path
 from registry import export, lifecycle, timestamps
 from registry.export import Job
 from registry.models import RegisteredModel
-model = RegisteredModel.objects.get()
-print("ready", flush=True)
-while True:
-    for version in model.versions.order_by("number"):
-        model.refresh_from_db()
-        if model.champion_id != version.pk:
-            now = timestamps.utc_now()
-            lifecycle.promote_by_hand(registered_model=model, version=version, actor="t", reason="next", at=now)
+def write():
+    model = RegisteredModel.objects.get()
+    while True:
+        for version in model.versions.order_by("number"):
+            model.refresh_from_db()
+            if model.champion_id != version.pk:
+                now = timestamps.utc_now()
+                lifecycle.promote_by_hand(registered_model=model, version=version, actor="t", reason="next", at=now)
+            export.export(model.pk, Job(root=Path(sys.argv[1]), at=timestamps.utc_now()))
+        # Longer than the grace: now the folders that the pointer does not name go, to be written anew.
+        time.sleep(1.1)
         export.export(model.pk, Job(root=Path(sys.argv[1]), at=timestamps.utc_now()))
-    # Longer than the grace: now the folders that the pointer does not name go, to be written anew.
-    time.sleep(1.1)
-    export.export(model.pk, Job(root=Path(sys.argv[1]), at=timestamps.utc_now()))
+print("ready", flush=True)
+for line in sys.stdin:
+    writer = os.fork()
+    if not writer:
+        write()
+    print(writer, flush=True)
+    os.waitpid(writer, 0)
+    print("gone", flush=True)
 """
 
 
@@ -87,26 +90,15 @@ def look_into(folder: Path) -> None:
     assert all((folder / name).stat().st_size for name in listed), folder
 
 
-@contextmanager
-def writer(root: Path, artifacts: Path) -> Iterator[subprocess.Popen[str]]:
-    database = connection.settings_dict
-    own = {
-        "DJANGO_SETTINGS_MODULE": "config.settings",
-        "DATABASE_URL": f"postgres://{database['USER']}@/{quote(database['HOST'])}/{database['NAME']}",
-        "PERENNIAL_REGISTRY_ARTIFACT_URL": artifacts.as_uri(),
-        "PERENNIAL_REGISTRY_SIGNING_KEYS": "test:only-for-tests",
-        "PERENNIAL_REGISTRY_EXPORT_GRACE_SECONDS": "1",
-    }
-    process = subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(root)], cwd=state.PROJECT, env={**os.environ, **own}, text=True,
-        stdout=subprocess.PIPE,
-    )  # fmt: skip
-    try:
-        assert process.stdout is not None and process.stdout.readline() == "ready\n"
-        yield process
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+def kill_one(writers: subprocess.Popen[str], *, after: float) -> None:
+    """Have a writer made, and kill it."""
+    assert writers.stdin is not None and writers.stdout is not None
+    writers.stdin.write("next\n")
+    writers.stdin.flush()
+    writer = int(writers.stdout.readline())
+    time.sleep(after)  # the moment of the kill is the test
+    os.kill(writer, signal.SIGKILL)
+    assert writers.stdout.readline() == "gone\n"
 
 
 @pytest.mark.requirement("R07")
@@ -121,10 +113,10 @@ def test_no_kill_leaves_the_pointer_before_an_incomplete_folder(tmp_path: Path, 
     thread.start()
     moments = random.Random(7)
     try:
-        for _ in range(KILLS):
-            with writer(root, artifact_folder):
-                time.sleep(moments.uniform(0.05, 2.5))  # the moment of the kill is the test
-            assert not reader.faults
+        with exporting.process(WRITER, str(root), artifacts=artifact_folder) as writers:
+            for _ in range(KILLS):
+                kill_one(writers, after=moments.uniform(0.05, 2.5))
+                assert not reader.faults
     finally:
         reader.stop.set()
         thread.join(30)

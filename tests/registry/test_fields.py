@@ -39,6 +39,7 @@ def test_a_dataclass_comes_back_as_it_was() -> None:
         "keep": 3,
         "younger_than_days": None,
         "served_within_days": None,
+        "champions": None,
         "grace_days": None,
     }
 

@@ -9,6 +9,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from registry import history, holding, identifiers, lifecycle
 from registry.models import Event, Hold
+from registry.reasons import ReasonMissing
 from tests.factories import NOW
 from tests.registry import kept
 
@@ -57,7 +58,7 @@ def test_what_cannot_be_held_is_told_and_the_others_are() -> None:
 
 @pytest.mark.parametrize(
     ("values", "error"),
-    [({"reason": " "}, holding.ReasonMissing), ({"until": NOW}, holding.HoldEnded)],
+    [({"reason": " "}, ReasonMissing), ({"until": NOW}, holding.HoldEnded)],
     ids=["without a reason", "over already"],
 )
 def test_a_hold_that_says_or_keeps_nothing_is_refused(values: dict[str, object], error: type[Exception]) -> None:
@@ -72,7 +73,7 @@ def test_lifting_twice_is_told_once() -> None:
     [hold] = place(versions[0]).holds
     assert [holding.lift([hold.pk], actor="a", reason="b", at=NOW) for _ in range(2)] == [1, 0]
     assert Event.objects.filter(kind=holding.LIFTED).count() == 1
-    with pytest.raises(holding.ReasonMissing):
+    with pytest.raises(ReasonMissing):
         holding.lift([hold.pk], actor="a", reason="", at=NOW)
 
 

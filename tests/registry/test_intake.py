@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import tracemalloc
 import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,9 +17,10 @@ import zstandard
 from pytest_django import Settings
 
 from registry import artifacts, bundle, conf, errors, identifiers, lifecycle
+from registry import limits as here
 from registry.bundle import examination, formats
 from registry.bundle.tables import Table
-from registry.exchange import deliveries, intake
+from registry.exchange import deliveries, intake, sifting
 from registry.exchange.deliveries import Delivery
 from registry.models import Event, Fleet, ModelVersion, RegisteredModel
 from tests import factories
@@ -260,7 +262,7 @@ def test_a_hostile_bundle_is_refused(fleet: Fleet, name: str) -> None:
 
 def test_a_bundle_is_looked_at_without_keeping_its_tables() -> None:
     limits = bundle.Limits(max_bytes=2**26, max_unpacked_bytes=2**26, max_ratio=200)
-    looked = bundle.audit(packed(), limits=limits)
+    looked = bundle.audit(packed(), limits=limits, bounds=here.tables())
     assert (looked.forecaster, looked.feature_importance) == (forecaster(), {"trend": 0.25, "weekly": 0.75})
     assert (looked.validation, looked.test) == (Table(), Table())
 
@@ -371,3 +373,73 @@ def test_what_was_turned_away_is_never_released(fleet: Fleet) -> None:
 def test_nothing_that_is_said_is_lost_on_the_way_into_a_bundle() -> None:
     plain = deliveries.metadata(deliveries.Particulars(), version_id=UUID(int=7), fleet="bakery", entity="bread")
     assert json.loads(json.dumps(plain)) == plain
+
+
+# -- what is taken in can be read later, and many take the memory of one
+
+
+@pytest.mark.requirement("X02")
+def test_a_forecaster_that_would_be_too_large_to_read_is_not_taken_in(fleet: Fleet) -> None:
+    from training import forecasting
+
+    Fleet.objects.update(kind="regression")
+    fleet.refresh_from_db()
+    flat = zipped({"schema.json": b"{}", "1.npy": bytes(20 * 2**20)})
+    said = {"format": "ridge-skops-1"}
+    parts = refusal(fleet, Delivery(entity="bread", said=said, forecaster=flat))
+    content = packed(format="ridge-skops-1", forecaster=flat, metadata={})
+    whole = refusal(fleet, delivery(bundle=content))
+    with pytest.raises(examination.ForecasterRefused) as later:
+        forecasting.parse(content, trainer="ridge")
+    assert parts.sentence == whole.sentence == later.value.sentence
+    assert "bomb" in parts.sentence
+
+
+def test_parts_that_are_packed_too_small_to_be_unpacked_again_are_not_taken_in(fleet: Fleet) -> None:
+    Fleet.objects.update(kind="regression")
+    fleet.refresh_from_db()
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("1.npy", bytes(17 * 2**20))
+    said = {"format": "ridge-skops-1"}
+    found = refusal(fleet, Delivery(entity="bread", said=said, forecaster=buffer.getvalue()))
+    assert (found.code, "bomb" in found.sentence) == ("bundle_invalid", True)
+
+
+def test_predictions_in_parts_have_the_bounds_of_those_in_bundles(fleet: Fleet, settings: Settings) -> None:
+    settings.PERENNIAL_REGISTRY = {**settings.PERENNIAL_REGISTRY, "table_rows": 149}
+    test = {"columns": PREDICTIONS.columns, "rows": PREDICTIONS.rows}
+    said = {"format": NAIVE, "test": test}
+    for delivered in (Delivery(entity="bread", said=said, forecaster=forecaster()), delivery()):
+        found = refusal(fleet, delivered)
+        assert (found.code, found.status) == ("table_too_large", 422)
+
+
+def test_what_was_unpacked_of_one_delivery_is_gone_when_the_next_is_looked_at(fleet: Fleet) -> None:
+    content = packed(forecaster=forecaster(means=[0.0] * 400_000))
+    assert bundle.announced(content, limits=here.delivered()) > 2**20
+    tracemalloc.start()
+    try:
+        looked = sum(isinstance(each, sifting.Sifted) for each in sifting.sift(fleet, [delivery(bundle=content)] * 20))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert looked == 20
+    assert peak < 12 * 2**20
+
+
+def test_predictions_that_were_packed_are_not_kept_beside_the_row() -> None:
+    said = {"format": NAIVE, "feature_importance": {"x": 1.0}, "test": {"columns": ["a"], "rows": [[1.0]] * 1000}}
+    owner = factories.fleet(name="other")
+    [found] = sifting.sift(owner, [Delivery(entity="bread", said=said, forecaster=forecaster())])
+    assert isinstance(found, sifting.Sifted)
+    assert (found.particulars.test, found.particulars.feature_importance) == (Table(), {})
+
+
+def test_many_are_stored_group_by_group(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = packed()
+    monkeypatch.setattr(intake, "STORED_BYTES", 2 * len(content))
+    found = receive(fleet, *[delivery(bundle=packed(metadata={"seed": seed})) for seed in range(7)])
+    assert [getattr(each, "seed", None) for each in found] == list(range(7))
+    assert len({version.artifact_container for version in ModelVersion.objects.all()}) > 2
+    assert all(contents(version).metadata["seed"] == version.seed for version in ModelVersion.objects.all())

@@ -13,7 +13,7 @@ from pytest_django import Settings
 from registry import history, lifecycle
 from registry.history import chains
 from registry.lifecycle import placing
-from registry.models import Export, Fleet, RegisteredModel
+from registry.models import Export, ExportSettings, Fleet, RegisteredModel
 from tests import factories
 from tests.config.commands import run
 from tests.factories import NOW
@@ -76,7 +76,7 @@ def test_each_break_is_named_with_model_line_and_what(fleet: Fleet, statement: s
     tamper(statement)
     said = run("verify_history", "bakery", "--json")
     assert said.status == 1
-    assert (line, True) in [(found["line"], words in found["sentence"]) for found in said.json["breaks"]], said.json
+    assert (line, True) in [(found["line"], words in found["detail"]) for found in said.json["breaks"]], said.json
     assert {found["entity"] for found in said.json["breaks"]} == {"bread"}
     told = run("verify_history")
     assert told.status == 1 and f"bakery/bread line {line}: " in told.text
@@ -128,13 +128,36 @@ def test_export_writes_where_it_is_told_and_names_what_failed(root: Path, tmp_pa
     assert [each["version"] for each in said.json["exported"]] == [made.label]
     exporting.read(root / "acme/bakery/bread")
     elsewhere = tmp_path / "elsewhere"
-    assert "1 models below" in run("export", "bakery", "--entity", "bread", "--to", elsewhere).text
+    assert f"Below {elsewhere}: 1 exported, 0 failed." in run("export", "bakery", "--to", elsewhere).text
     exporting.read(elsewhere / "acme/bakery/bread")
     factories.champion(registered_model=factories.registered_model(fleet=fleet, entity_key="cake"))
     half = run("export", "bakery")
     assert half.status == 1 and "bakery/cake: bundle_invalid:" in half.text
     assert Export.objects.get(registered_model__entity_key="cake").failures == 1
     assert run("export", "--entity", "bread").status == 2
+    assert run("export", "--to", "").status == 2
+
+
+def test_an_export_folder_that_cannot_be_is_told_once(root: Path, tmp_path: Path) -> None:
+    fleet = exporting.fleet()
+    for entity in ("bread", "cake"):
+        exporting.promoted(factories.registered_model(fleet=fleet, entity_key=entity))
+    (tmp_path / "file").write_text("a file")
+    for folder, why in ((tmp_path / "file", "It is a file."), (tmp_path / "file" / "below", "Not a directory.")):
+        said = run("export", "--to", folder)
+        assert (said.status, said.text.count(why)) == (1, 1)
+        assert said.text.startswith(f"The export folder {folder} cannot be written: {why}")
+
+
+def test_an_export_says_what_is_not_the_champion_and_what_will_not_follow(root: Path) -> None:
+    fleet = exporting.fleet()
+    exporting.version(factories.registered_model(fleet=fleet, entity_key="bread"))
+    Fleet.objects.update(export=ExportSettings(enabled=False))
+    text = run("export").text
+    assert "bakery/bread: No version has been promoted yet." in text
+    assert "Not kept current, for want of `enabled = true` below [fleet.export]: acme/bakery." in text
+    Fleet.objects.update(export=ExportSettings(enabled=True))
+    assert "Not kept current" not in run("export").text
 
 
 def test_the_page_of_a_fleet_tells_what_could_not_be_exported(roles: None, root: Path) -> None:
@@ -154,3 +177,18 @@ def test_the_page_of_a_fleet_tells_what_could_not_be_exported(roles: None, root:
 def test_the_ledger_keeps_its_kinds() -> None:
     assert (history.PROMOTED, chains.NOMINATED) == ("registry.champion.promoted", placing.NOMINATED)
     assert placing.REJECTED in chains.ENDS_CHALLENGE
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--limit", "0"], "--limit 0: allowed is 1 or more."),
+        (["--limit", "-3"], "--limit -3: allowed is 1 or more."),
+        (["--at", "2026-03-01"], "--at goes with --champions of a whole fleet."),
+        (["--since", "soon"], "--since: 'soon' is not an ISO 8601 time."),
+    ],
+)
+def test_a_mistake_in_the_options_of_history_is_named(options: list[str], told: str) -> None:
+    factories.fleet(name="mistaken")
+    said = run("history", "mistaken", *options)
+    assert (said.status, told in said.text) == (2, True), said

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from django.contrib.auth.models import Group, Permission
 from django.core.management import call_command
+from django.core.management.commands import migrate
 from django.db import IntegrityError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 
@@ -116,3 +117,20 @@ def test_versions_of_the_release_before_learn_when_they_served_and_what_came_bef
         second.pk: (model.fleet_id, back, None),
         third.pk: (model.fleet_id, noon + timedelta(days=2), back),
     }
+
+
+def timeouts() -> list[str]:
+    names = ("statement_timeout", "idle_in_transaction_session_timeout", "lock_timeout")
+    with connection.cursor() as cursor:
+        return [str(cursor.execute(f"SHOW {name}").fetchone()[0]) for name in names]
+
+
+@pytest.mark.django_db
+def test_an_index_may_take_longer_to_build_than_a_statement_may_and_a_lock_may_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before, seen = timeouts(), []
+    monkeypatch.setattr(migrate.Command, "handle", lambda self, *args, **options: seen.append(timeouts()))
+    call_command("migrate")
+    assert seen == [["0", "0", before[2]]]
+    assert timeouts() == before and "0" not in before

@@ -123,8 +123,8 @@ def test_half_written_files_of_killed_writers_go(artifact_folder: Path) -> None:
     leftover = folder / f".{versions[0].artifact_digest}.{'a' * 16}.tmp"
     leftover.write_bytes(b"half")
     kept.age(artifact_folder)
-    assert orphans.sweep_temporary(at=NOW) == 0
-    assert orphans.sweep_temporary(at=kept.SWEPT) == 1
+    assert sum(each.files for each in orphans.sweep_temporary(at=NOW)) == 0
+    assert sum(each.files for each in orphans.sweep_temporary(at=kept.SWEPT)) == 1
     assert not leftover.exists()
 
 

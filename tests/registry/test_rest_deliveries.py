@@ -5,14 +5,17 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from pytest_django import Settings
 
-from registry import identifiers, lifecycle
+from registry import bundle, identifiers, lifecycle, limits
+from registry.bundle.tables import Table
 from registry.exchange import seals
 from registry.models import Event, Fleet, ModelVersion, RegisteredModel
 from tests import factories
@@ -72,6 +75,7 @@ def test_a_forecaster_with_its_metadata_and_its_id(operator: Caller) -> None:
     }  # fmt: skip
     body = send(operator, ADDRESS, {"forecaster": forecaster()}, said).json()
     assert (body["id"], body["extra"], body["scorecard"]["metrics"]) == (wanted, {"ticket": 7}, {"mae": 1.5})
+    lifecycle.admit([UUID(wanted)], actor="inspection", at=NOW)
     lines = b"".join(operator.get(f"versions/{wanted}/predictions.jsonl").streaming_content).splitlines()
     assert len(lines) == len(PREDICTIONS.rows)
     again = send(operator, ADDRESS, {"forecaster": forecaster()}, said)
@@ -225,6 +229,81 @@ def test_too_many_lines_and_too_many_bytes_are_refused(operator: Caller, setting
     assert send_lines(operator, [{"entity": "bread"}] * 3).status_code == 200
 
 
+def test_results_name_the_lines_of_the_body_also_where_some_are_blank(operator: Caller) -> None:
+    sent: list[Any] = [b"", {"entity": "bread", "bundle": text(packed())}, b"  ", b"{not json", b"\r"]
+    body = send_lines(operator, [*sent, {"entity": "bread", "bundle": text(packed())}]).json()
+    assert [(each["line"], each.get("code", "")) for each in body["results"]] == [(2, ""), (4, "invalid"), (6, "")]
+
+
+@pytest.mark.requirement("X02")
+def test_what_a_call_may_unpack_is_bounded_and_the_lines_beyond_are_refused(
+    operator: Caller, settings: Settings
+) -> None:
+    flat = packed(test=Table(("yhat",), ((0.0,),) * 20_000))
+    size = bundle.announced(flat, limits=limits.delivered())
+    settings.PERENNIAL_REGISTRY = {**settings.PERENNIAL_REGISTRY, "bulk_unpacked_bytes": 2 * size + 30_000}
+    lines = [{"entity": "bread", "bundle": text(content)} for content in (flat, flat, flat, packed())]
+    body = send_lines(operator, lines).json()
+    assert [each.get("code", "") for each in body["results"]] == ["", "", "unpacked_too_much", ""]
+    assert "another call" in body["results"][2]["next_step"]
+    assert send_lines(operator, lines[2:3]).json()["registered"] == 1
+
+
+def test_json_of_very_many_values_is_refused_before_it_is_parsed(operator: Caller) -> None:
+    many = b'{"entity": "bread", "features": [' + b"[]," * 600_000 + b"[]]}"
+    body = send_lines(operator, [many, {"entity": "bread", "bundle": text(packed())}]).json()
+    assert [each.get("code", "") for each in body["results"]] == ["invalid", ""]
+    assert "values" in body["results"][0]["detail"]
+    problem(send(operator, ADDRESS, {"bundle": packed()}, many.decode()), status=413, code="body_too_large")
+
+
+def stored(folder: Path) -> set[tuple[Path, int]]:
+    return {(each, each.stat().st_mtime_ns) for each in folder.rglob("*") if each.is_file()}
+
+
+def test_a_call_that_was_answered_looks_at_nothing_and_stores_nothing_again(
+    operator: Caller, artifact_folder: Path
+) -> None:
+    lines = [{"entity": "bread", "bundle": text(packed())}]
+    first = [
+        send(operator, ADDRESS, {"bundle": packed(feature_importance={})}, {"seed": 3}, key="one").json(),
+        send_lines(operator, lines, key="many").json(),
+    ]
+    for path, _ in stored(artifact_folder):
+        path.unlink()
+    again = [
+        send(operator, ADDRESS, {"bundle": packed(feature_importance={})}, {"seed": 3}, key="one").json(),
+        send_lines(operator, lines, key="many").json(),
+    ]
+    assert again == first
+    assert stored(artifact_folder) == set()
+
+
+def test_an_id_that_is_taken_is_found_before_anything_is_stored(operator: Caller, artifact_folder: Path) -> None:
+    taken = factories.version(registered_model=RegisteredModel.objects.get())
+    before = stored(artifact_folder)
+    answer = send(operator, ADDRESS, {"bundle": packed()}, {"version_id": str(taken.pk)})
+    problem(answer, status=409, code="version_id_taken")
+    assert stored(artifact_folder) == before
+
+
+@pytest.mark.requirement("X04")
+def test_a_taken_id_is_told_in_the_same_words_whosever_version_has_it(operator: Caller) -> None:
+    own = factories.version(registered_model=RegisteredModel.objects.get())
+    elsewhere = factories.registered_model(fleet=factories.fleet(tenant="globex", name="cakes"), entity_key="cake")
+    foreign, twice = factories.version(registered_model=elsewhere), identifiers.uuid7()
+    ids = [own.pk, foreign.pk, twice, twice]
+    lines = [{"entity": "bread", "bundle": text(packed()), "version_id": str(each)} for each in ids]
+    told = send_lines(operator, lines).json()["results"]
+    said = {
+        (each["code"], each["detail"].replace(str(version_id), "ID"), each["next_step"])
+        for version_id, each in zip(ids, told, strict=True)
+        if "code" in each
+    }
+    assert len(said) == 1
+    assert "number" in told[2]
+
+
 def test_many_of_a_foreign_fleet_look_like_those_of_none(model: RegisteredModel) -> None:
     stranger = caller(role="operator", tenants=("globex",))
     foreign = send_lines(stranger, [{"entity": "bread", "bundle": text(packed())}])
@@ -274,14 +353,18 @@ def test_predictions_and_importance_are_given_in_full(version: ModelVersion) -> 
 def test_no_cell_of_predictions_begins_a_formula(operator: Caller) -> None:
     said = {"format": NAIVE, "test": {"columns": ["entity", "yhat"], "rows": [["=cmd()", 1.0], ["+1", -2.0]]}}
     made = send(operator, ADDRESS, {"forecaster": forecaster()}, said).json()
+    lifecycle.admit([UUID(made["id"])], actor="inspection", at=NOW)
     table = b"".join(operator.get(f"versions/{made['id']}/predictions.csv").streaming_content)
     assert table.splitlines()[1:] == [b'"\'=cmd()",1.0', b'"\'+1",-2.0']
 
 
 @pytest.mark.parametrize(
     ("state", "status", "code"),
-    [("archived", 200, ""), ("quarantined", 409, "version_quarantined"), ("deleted", 410, "version_deleted")],
-)
+    [
+        ("archived", 200, ""), ("pending", 409, "version_pending"), ("quarantined", 409, "version_quarantined"),
+        ("deleted", 410, "version_deleted"),
+    ],
+)  # fmt: skip
 def test_what_was_lost_is_not_given(version: ModelVersion, state: str, status: int, code: str) -> None:
     ModelVersion.objects.filter(pk=version.pk).update(state=state)
     viewer = caller(role="viewer")
@@ -293,7 +376,7 @@ def test_what_was_lost_is_not_given(version: ModelVersion, state: str, status: i
 
 
 def test_a_damaged_bundle_is_not_given(version: ModelVersion, artifact_folder: Any) -> None:
-    [path] = [each for each in artifact_folder.rglob("*") if each.is_file()]
+    [path] = [each for each in (artifact_folder / "artifacts").rglob("*") if each.is_file()]
     path.write_bytes(b"x" * version.artifact_size)
     answer = caller(role="viewer").get(f"versions/{version.pk}/bundle")
     problem(answer, status=409, code="artifact_corrupted")

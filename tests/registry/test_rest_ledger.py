@@ -86,7 +86,7 @@ def test_what_is_foreign_is_unknown_and_what_is_malformed_is_told(fleet: Fleet, 
     viewer = caller(role="viewer")
     name = "at" if address == "fleets/bakery/champions" else "since"
     wrong: dict[str, Any] = {name: "yesterday"}
-    problem(viewer.get(address, **wrong), status=400, code="timestamp_invalid")
+    problem(viewer.get(address, **wrong), status=400, code="invalid")
     problem(viewer.get(address, when="now"), status=400, code="invalid")
     if address.endswith("champions"):
         problem(viewer.get(address, cursor="x"), status=400, code="invalid")

@@ -38,7 +38,8 @@ def test_the_champion_is_shown_now_and_at_a_time(model: RegisteredModel) -> None
 
 @pytest.mark.parametrize("at", ["yesterday", "2026-03-01T20:00:00", "2026-13-01T00:00:00Z", "9999999999999"])
 def test_a_time_that_is_none_is_refused(model: RegisteredModel, at: str) -> None:
-    problem(caller(role="viewer").get(f"{ADDRESS}/champion", at=at), status=400, code="timestamp_invalid")
+    found = problem(caller(role="viewer").get(f"{ADDRESS}/champion", at=at), status=400, code="invalid")
+    assert [each["parameter"] for each in found["errors"]] == ["at"]
 
 
 def test_the_etag_spares_the_body_until_the_champion_moves(model: RegisteredModel) -> None:

@@ -42,7 +42,13 @@ def test_a_viewer_reads_policy_and_preview(model: RegisteredModel) -> None:
     kept.archive(list(model.versions.order_by("number")[:1]))
     body = caller(role="viewer").get(f"fleets/{model.fleet.name}/retention").json()
     size = model.versions.get(number=1).artifact_size
-    assert body["policy"] == {"keep": 1, "younger_than_days": 0, "served_within_days": 0, "grace_days": 7}
+    assert body["policy"] == {
+        "keep": 1,
+        "champions": 3,
+        "younger_than_days": 0,
+        "served_within_days": 0,
+        "grace_days": 7,
+    }
     assert body["marked"] == {"models": 1, "versions": 3, "bytes": 3 * size}
     assert body["kept"] == {"newest": {"models": 1, "versions": 1, "bytes": size}}
     assert body["waiting"] == {
@@ -99,8 +105,14 @@ def test_pruning_a_model_answers_what_it_marked(model: RegisteredModel) -> None:
 
 
 def test_pruning_needs_a_reason(model: RegisteredModel) -> None:
-    refused = problem(prune(caller(role="approver"), model), status=400, code="invalid")
+    refused = problem(prune(caller(role="approver"), model), status=400, code="reason_missing")
     assert refused["errors"][0]["pointer"] == "#/reason"
+    assert states(model) == ["ready"] * 5
+
+
+def test_a_cursor_that_is_none_is_a_fault_of_the_body(model: RegisteredModel) -> None:
+    refused = problem(prune(caller(role="approver"), model, reason="x", cursor="WyJhIl0"), status=400, code="invalid")
+    assert [each["pointer"] for each in refused["errors"]] == ["#/cursor"]
     assert states(model) == ["ready"] * 5
 
 
@@ -163,3 +175,12 @@ def test_a_hold_of_another_version_is_not_reached(model: RegisteredModel) -> Non
     stranger = caller(role="admin", tenants=("globex",))
     problem(stranger.delete(f"versions/{first.pk}/holds/{hold.pk}?reason=x"), status=404, code="version_unknown")
     assert Hold.objects.count() == 1
+
+
+@pytest.mark.parametrize("until", ["2026-03-01T12:00:00", "soon", 20260301, "2027-03-01T12:00:00 02:00", "2026-13-01"])
+def test_the_end_of_a_hold_is_read_as_every_instant_is(model: RegisteredModel, until: object) -> None:
+    version, operator = model.versions.get(number=1), caller(role="operator")
+    answer = operator.post(f"versions/{version.pk}/holds", {"reason": "audit", "until": until})
+    assert [each["pointer"] for each in problem(answer, status=400, code="invalid")["errors"]] == ["#/until"]
+    day = operator.post(f"versions/{version.pk}/holds", {"reason": "audit", "until": "2999-03-01"})
+    assert (day.status_code, day.json()["until"]) == (201, "2999-03-01T00:00:00Z")

@@ -55,8 +55,9 @@ def test_versions_of_all_my_fleets_are_listed_newest_first_with_their_pointers(
         (str(champion.pk), ["champion", "anchor"]),
     ]
     assert rows[1]["promoted_at"] == "2026-03-01T12:00:00Z"
-    assert numbers(viewer, fleet="solar") == numbers(viewer, tenant="globex") == numbers(viewer, entity="pan") == [1]
-    assert numbers(viewer, tenant="acme", entity="pan") == []
+    assert numbers(viewer, fleet="solar") == numbers(viewer, tenant="globex") == [1]
+    assert numbers(viewer, entity_prefix="pan") == numbers(viewer, entity="panel") == [1]
+    assert numbers(viewer, tenant="acme", entity_prefix="pan") == numbers(viewer, entity="pan") == []
 
 
 @pytest.mark.requirement("R10")
@@ -132,7 +133,7 @@ def test_the_newest_and_the_champion_of_every_model_stand_beside_each_other(
 
     full = ("store-1:roll", str(newest.pk), str(champion.pk))
     assert rows() == [("a-new-one", None, None), full]
-    assert rows(placed="champion") == rows(entity="store") == [full]
+    assert rows(placed="champion") == rows(entity_prefix="store") == [full]
     assert rows(placed="none") == rows(tag="new") == [("a-new-one", None, None)]
     assert rows(state="retired") == [("gone", None, None)]
 
@@ -145,7 +146,7 @@ def test_models_are_listed_by_entity_tags_and_place(viewer: Caller, model: Regis
     def entities(**filters: Any) -> list[str]:
         return [row["entity"] for row in viewer.get("models/bakery", **filters).json()["results"]]
 
-    assert entities(tag=["x", "y"]) == entities(entity="bu") == ["bun"]
+    assert entities(tag=["x", "y"]) == entities(entity_prefix="bu") == ["bun"]
     assert entities(placed="champion") == ["store-1:roll"]
     assert entities(placed="none", tag="x") == ["bap", "bun"]
     assert entities(placed="challenger") == []

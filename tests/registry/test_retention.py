@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
-from registry import holding, lifecycle, retention
+from registry import deadlines, holding, lifecycle, retention
 from registry.models import Event, ModelVersion, RegisteredModel, Retention
-from registry.retention import selection
+from registry.retention import grace, selection
 from registry.retention.selection import Scope, Tally
 from tests import factories
 from tests.factories import NOW
@@ -141,7 +141,7 @@ def test_a_page_is_marked_and_the_next_one_begins_behind_it() -> None:
 def test_what_was_marked_can_be_restored_and_is_not_marked_again() -> None:
     model, versions = kept.model()
     kept.mark(model.fleet)
-    outcome = retention.restore([versions[0].pk], actor="ada", reason="The season is back.", at=NOW)
+    outcome = holding.restore([versions[0].pk], actor="ada", reason="The season is back.", at=NOW)
     assert outcome.changed == {versions[0].pk}
     assert kept.mark(model.fleet) == []
     assert kept.state(versions[0]) == "ready"
@@ -191,3 +191,26 @@ def test_the_default_of_the_installation_is_what_its_environment_says(settings: 
     for _ in range(4):
         factories.version(registered_model=made)
     assert len(kept.mark(made.fleet)) == 2
+
+
+@pytest.mark.requirement("R16")
+def test_the_last_champions_stay_so_that_one_can_roll_back_more_than_once() -> None:
+    model = factories.registered_model(fleet=factories.fleet(retention=Retention(keep=1, champions=3)))
+    champions = [factories.champion(registered_model=model, at=NOW + timedelta(hours=hour)) for hour in range(5)]
+    never, newest = factories.version(registered_model=model), factories.version(registered_model=model)
+    anchor = champions[0]
+    assert set(kept.mark(model.fleet, at=NOW + timedelta(days=1))) == {champions[1].pk, never.pk}
+    assert [kept.state(each) for each in (anchor, *champions[2:], newest)] == ["ready"] * 5
+
+
+def test_a_preview_that_takes_too_long_tells_of_what_it_came_to_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(selection, "MODELS_AT_ONCE", 1)
+    monkeypatch.setattr(grace, "PAGE", 1)
+    fleet = kept.fleet()
+    for _ in range(3):
+        _, versions = kept.model(versions=4, owner=fleet)
+        kept.archive(versions[:1])
+    whole = retention.preview(fleet, at=kept.SWEPT)
+    assert (whole.is_whole, whole.looked_at, whole.marked.versions, whole.due.versions) == (True, 3, 6, 3)
+    part = retention.preview(fleet, at=kept.SWEPT, until=deadlines.after(-1))
+    assert (part.is_whole, part.looked_at, part.marked.versions, part.due.versions) == (False, 1, 2, 1)

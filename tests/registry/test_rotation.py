@@ -10,7 +10,7 @@ import pytest
 from django.core.management import call_command
 from pytest_django import Settings
 
-from registry import artifacts
+from registry import artifacts, history
 from registry.artifacts import signatures
 from registry.models import Event, ModelVersion
 from registry.upkeep import rotation
@@ -112,13 +112,14 @@ def test_versions_of_an_unknown_key_are_counted_and_left(versions: list[ModelVer
 
 
 def test_the_command_says_what_it_did_and_which_key_may_go(versions: list[ModelVersion]) -> None:
-    status, text = run("--dry-run")
-    assert status == 0 and "still needed" in text
     status, text = run()
+    assert status == 0 and "still needed" in text and "Nothing was changed." in text
+    assert uses()["old"][0] == 3
+    status, text = run("--apply")
     assert status == 0
     assert "3 versions were signed anew with the key new." in text
     assert "may go" in text
-    status, text = run("--json")
+    status, text = run("--apply", "--json")
     assert status == 3
     told = json.loads(text)
     assert told["rotated"] == {"key_id": "new", "resigned": 0, "refused": 0, "unproven": [], "listed": []}
@@ -132,11 +133,27 @@ def test_the_command_ends_with_one_where_something_was_refused(
     versions: list[ModelVersion], settings: Settings
 ) -> None:
     ModelVersion.objects.filter(pk=versions[2].pk).update(artifact_format="another-1")
-    status, text = run()
+    status, text = run("--apply")
     assert status == 1
     assert f"({versions[2].pk}), its old signature does not hold" in " ".join(text.split())
     set_keys(settings, "third:x, new:wrong")
-    status, text = run()
+    status, text = run("--apply")
     assert status == 1
     assert "None of the versions that carry the key new verifies, so none was changed." in text
     assert "not set here" in text
+
+
+def test_a_batch_is_signed_under_the_locks_of_its_models(
+    versions: list[ModelVersion], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the statement and a change of state of the same versions may each hold a row that the other waits for."""
+    lock, seen = history.lock, []
+
+    def watched(ids: Any) -> Any:
+        locked = lock(ids)
+        seen.append((set(locked), set(ModelVersion.objects.values_list("artifact_key_id", flat=True))))
+        return locked
+
+    monkeypatch.setattr(history, "lock", watched)
+    rotate()
+    assert seen == [({versions[0].registered_model_id}, {"old"})]

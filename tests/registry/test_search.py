@@ -114,9 +114,9 @@ def test_models_are_chosen_by_the_beginning_of_their_entity_and_by_their_tags(mo
     def found(**wanted: Any) -> set[ModelVersion]:
         return set(comparison.search(Search(**wanted)))
 
-    assert found(entity="store-1") == {mine, theirs}
-    assert found(entity="store-10") == {theirs}
-    assert found(entity="STORE") == found(entity="tore-1") == found(entity="%") == set()
+    assert found(entity_prefix="store-1") == {mine, theirs}
+    assert found(entity_prefix="store-10") == {theirs}
+    assert found(entity_prefix="STORE") == found(entity_prefix="tore-1") == found(entity_prefix="%") == set()
     assert found(model_tags=("north",)) == {mine, theirs}
     assert found(model_tags=("north", "small")) == {mine}
 
@@ -148,7 +148,7 @@ def test_foreign_tenants_are_left_out_whatever_is_asked_for(model: RegisteredMod
     scored(model)
     assert numbers(frozenset({"acme"})) == numbers(frozenset({"acme"}), fleet=model.fleet) == [1]
     foreign = frozenset({"globex"})
-    for wanted in ({}, {"fleet": model.fleet}, {"registered_model": model}, {"entity": "store"}):
+    for wanted in ({}, {"fleet": model.fleet}, {"registered_model": model}, {"entity_prefix": "store"}):
         assert numbers(foreign, **wanted) == []
 
 

@@ -80,7 +80,7 @@ def test_a_list_for_people_shows_place_metric_and_label(model: RegisteredModel) 
         (["--max", "mae"], "give a number, such as mae=0.5"),
         (["--min", "mae=inf"], "give a number"),
         (["--min", "mae=2", "--max", "mae=1"], "No version has a mae of at least 2 and at most 1."),
-        (["--since", "yesterday"], "--since yesterday: 'yesterday' is not an ISO 8601 time"),
+        (["--since", "yesterday"], "--since: 'yesterday' is not an ISO 8601 time"),
         (["--limit", "0"], "allowed is 1 or more"),
         (["rol"], "Fleet bakery has no entity 'rol'. Did you mean roll?"),
     ],

@@ -60,7 +60,10 @@ def worlds(draw: st.DrawFn) -> World:
     # Mostly strict: a policy that keeps everything shows nothing.
     days = st.sampled_from((None, 0, 0, 3, 8))
     keep = st.sampled_from((0, 0, 0, 1, 2, None))
-    retention = st.builds(Retention, keep=keep, younger_than_days=days, served_within_days=days, grace_days=days)
+    champions = st.sampled_from((0, 0, 1, 2, None))
+    retention = st.builds(
+        Retention, keep=keep, champions=champions, younger_than_days=days, served_within_days=days, grace_days=days
+    )
     return World(
         versions=tuple(versions),
         pointers=pointers,
@@ -76,6 +79,12 @@ def reference(world: World) -> set[int]:
     young, served = world.retention.younger_than_days or 0, world.retention.served_within_days or 0
     ready = [place for place, case in enumerate(world.versions) if case.ready]
     newest = set(sorted(ready, reverse=True)[:keep])
+    served_last = sorted(
+        (case.served[0], place) for place, case in enumerate(world.versions) if case.ready and case.served
+    )
+    champions = 3 if world.retention.champions is None else world.retention.champions
+    # Versions that were promoted at the same instant are no order of champions.
+    recent = {place for days, place in served_last if days in [each for each, _ in served_last[:champions]]}
     gone = set()
     for place in ready:
         case = world.versions[place]
@@ -84,6 +93,7 @@ def reference(world: World) -> set[int]:
             place in world.pointers.values(),
             any(end is None or end > 0 for end in case.held),
             place in newest,
+            place in recent,
             case.age < young,
             case.served is not None and (until is None or until < served),
         ]
@@ -166,7 +176,8 @@ def test_candidates_come_in_pages_over_the_bounds_of_batches_of_models(monkeypat
 def test_a_fleet_that_says_nothing_has_the_policy_of_the_installation() -> None:
     fleet = factories.fleet(retention=Retention(younger_than_days=3))
     policy = selection.policy_of(fleet)
-    assert (policy.keep, policy.younger_than_days, policy.served_within_days, policy.grace_days) == (5, 3, 0, 7)
+    told = (policy.keep, policy.champions, policy.younger_than_days, policy.served_within_days, policy.grace_days)
+    assert told == (5, 3, 3, 0, 7)
 
 
 def test_a_page_of_a_thousand_models_is_two_statements(django_assert_num_queries: DjangoAssertNumQueries) -> None:
@@ -182,6 +193,7 @@ def test_the_reasons_are_told_in_their_order() -> None:
     cases: Sequence[Case] = (
         old,
         Case(ready=True, age=30, served=(9, 3), held=()),
+        Case(ready=True, age=30, served=(8, 6), held=()),
         Case(ready=True, age=2, served=None, held=()),
         Case(ready=True, age=30, served=None, held=(None,)),
         old,
@@ -192,8 +204,8 @@ def test_the_reasons_are_told_in_their_order() -> None:
     )
     world = World(
         versions=tuple(cases),
-        pointers={"champion": 8, "challenger": 7, "previous_champion": 6, "anchor": 5},
-        retention=Retention(keep=5, younger_than_days=5, served_within_days=5),
+        pointers={"champion": 9, "challenger": 8, "previous_champion": 7, "anchor": 6},
+        retention=Retention(keep=5, champions=1, younger_than_days=5, served_within_days=5),
         model_paused=False,
         fleet_paused=False,
     )

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -42,6 +43,17 @@ def test_bytes_come_back_whole_and_in_part(opened: store.Store) -> None:
     assert opened.get(KEY, start=8, length=11) == b"89"
     assert opened.get(KEY, start=10, length=1) == opened.get(KEY, start=11, length=1) == b""
     assert opened.exists(KEY)
+
+
+def test_many_are_read_in_their_order_and_what_is_absent_is_none(opened: store.Store) -> None:
+    stored = {f"artifacts/{fan:02x}/{fan:02x}{'0' * 62}": bytes([fan]) * 10 for fan in range(40)}
+    for key, data in stored.items():
+        opened.put(key, data)
+    parts = [store.Place(key=key, start=2, length=3) for key in reversed(stored)]
+    assert list(opened.get_each(parts)) == [bytes([fan]) * 3 for fan in reversed(range(40))]
+    absent = store.Place(key=KEY[:-1] + "1")
+    whole = [store.Place(key=key) for key in stored]
+    assert list(opened.get_each([whole[0], absent, whole[39]])) == [bytes(10), None, bytes([39]) * 10]
 
 
 def test_what_is_absent_is_said_to_be_missing(opened: store.Store) -> None:
@@ -94,8 +106,28 @@ def test_storing_again_repairs_other_bytes(opened: store.Store) -> None:
 def test_nothing_half_written_is_swept_where_all_is_whole(opened: store.Store) -> None:
     opened.put(KEY, b"whole")
     opened.put(SNAPSHOT, b"whole")
-    assert opened.sweep_temporary(datetime.now(UTC) + timedelta(days=1)) == 0
+    late = datetime.now(UTC) + timedelta(days=1)
+    for folder in ("artifacts/", "artifacts/ab/", "snapshots/"):
+        assert opened.sweep_temporary(folder, older_than=late) == 0
     assert (opened.get(KEY), opened.get(SNAPSHOT)) == (b"whole", b"whole")
+
+
+MARK = store.Mark(installation=uuid4(), purpose="artifacts")
+OTHER = store.Mark(installation=uuid4(), purpose="backup")
+
+
+def test_an_empty_store_says_nothing_of_whose_it_is_and_the_first_who_claims_it_has_it(opened: store.Store) -> None:
+    assert opened.mark() is None
+    assert opened.claim(MARK) == opened.mark() == MARK
+    assert opened.claim(OTHER) == opened.mark() == MARK
+    assert opened.claim(OTHER, replacing=True) == opened.mark() == OTHER
+
+
+def test_the_mark_is_no_object_of_the_store(opened: store.Store) -> None:
+    opened.claim(MARK)
+    assert keys(opened, "artifacts/") == keys(opened, "snapshots/") == []
+    with pytest.raises(store.StoreKeyInvalid):
+        opened.get("perennial-store.json")
 
 
 @pytest.mark.requirement("X01")
@@ -170,6 +202,24 @@ def test_many_threads_store_the_same_key_and_readers_see_it_whole(opened: store.
     for thread in threads:
         thread.join(timeout=20)
     assert seen and set(seen) == {content}
+
+
+@pytest.mark.parametrize(
+    ("url", "other", "is_within"),
+    [
+        ("file:///var/lib/artifacts", "file:///var/lib/artifacts/", True),
+        ("file:///var/lib/artifacts", "file:///var/lib/x/../artifacts/backup", True),
+        ("file:///var/lib/artifacts/live", "file:///var/lib/artifacts", True),
+        ("file:///var/lib/artifacts", "file:///var/lib/artifacts-backup", False),
+        ("s3://bucket/live", "s3://bucket/live/backup", True),
+        ("s3://bucket", "s3://bucket/backup", True),
+        ("s3://bucket/live", "s3://bucket/backup", False),
+        ("s3://bucket/live", "s3://other/live", False),
+        ("file:///bucket/live", "s3://bucket/live", False),
+    ],
+)
+def test_two_addresses_overlap_where_one_is_within_the_other(url: str, other: str, is_within: bool) -> None:
+    assert store.overlap(url, other) is store.overlap(other, url) is is_within
 
 
 @pytest.mark.parametrize(

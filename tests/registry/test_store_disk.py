@@ -56,6 +56,22 @@ def test_storing_again_writes_nothing_but_makes_the_file_young(opened: store.Sto
     assert entry.modified >= began - timedelta(seconds=1)
 
 
+def test_storing_again_makes_the_name_durable_that_another_may_only_just_have_given(
+    opened: store.Store, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened.put(KEY, b"same")
+    synced: list[int] = []
+    fsync = os.fsync
+
+    def noted(handle: int) -> None:
+        synced.append(os.fstat(handle).st_ino)
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    assert opened.put(KEY, b"same") is False
+    assert (root / KEY).parent.stat().st_ino in synced
+
+
 @pytest.mark.requirement("R23")
 def test_a_lost_mount_is_not_a_lost_file(opened: store.Store, root: Path, tmp_path: Path) -> None:
     opened.put(KEY, b"1")
@@ -129,9 +145,10 @@ def test_a_process_killed_in_the_middle_leaves_nothing_under_the_key(opened: sto
     assert list(opened.entries("artifacts/")) == []
     opened.put(KEY, b"later")
     assert opened.get(KEY) == b"later"
-    assert opened.sweep_temporary(datetime.now(UTC) - timedelta(hours=1)) == 0
+    assert opened.folders() == ["artifacts/ab/"]
+    assert opened.sweep_temporary("artifacts/ab/", older_than=datetime.now(UTC) - timedelta(hours=1)) == 0
     os.utime(root / left, (0, 0))
-    assert opened.sweep_temporary(datetime.now(UTC) - timedelta(hours=1)) == 1
+    assert opened.sweep_temporary("artifacts/ab/", older_than=datetime.now(UTC) - timedelta(hours=1)) == 1
     assert files(root) == [KEY]
 
 

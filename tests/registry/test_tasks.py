@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 import redis
+from django.db import connection
 from pytest_django import Settings
 
-from registry import retention, tasks, ticks, timestamps
+from registry import ownership, retention, tasks, ticks, timestamps
 from registry.models import ModelVersion, Tick
-from registry.retention import orphans, selection, sweeping
+from registry.retention import objects, orphans, selection, sweeping
 from tests.factories import NOW
 from tests.registry import kept
 
@@ -29,15 +30,17 @@ def states() -> list[str]:
     return list(ModelVersion.objects.order_by("number").values_list("state", flat=True))
 
 
-def test_the_hourly_tick_marks_and_sweeps(clock: list[Any], artifact_folder: Path) -> None:
+def test_the_hourly_ticks_mark_and_sweep(clock: list[Any], artifact_folder: Path) -> None:
     kept.model()
     kept.age(artifact_folder)
-    tasks.prune()
+    tasks.mark()
+    tasks.sweep()
     assert states() == ["archived", "archived", "ready"]
     clock[0] = kept.SWEPT
-    tasks.prune(from_a_newer_sender=True)
+    tasks.mark(from_a_newer_sender=True)
+    tasks.sweep(from_a_newer_sender=True)
     assert states() == ["deleted", "deleted", "ready"]
-    assert Tick.objects.get(name="retention").at == kept.SWEPT
+    assert set(Tick.objects.filter(at=kept.SWEPT).values_list("name", flat=True)) == {"retention", "retention-sweep"}
 
 
 def test_a_tick_ends_in_time_and_the_next_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,7 +52,7 @@ def test_a_tick_ends_in_time_and_the_next_goes_on(monkeypatch: pytest.MonkeyPatc
         kept.model(owner=fleet)
     seen = []
     for _ in range(7):  # two versions and an end for each model, then the round is over
-        tasks.prune()
+        tasks.mark()
         seen.append(ModelVersion.objects.filter(state="archived").count())
     assert seen[:2] == [1, 2]
     assert max(seen) == 4
@@ -62,7 +65,7 @@ def test_a_second_worker_finds_the_lease_held_and_does_nothing(settings: Setting
     kept.model()
     with locks.lease("sweep:retention-mark", seconds=30) as lease:
         assert lease.held
-        tasks.prune()
+        tasks.mark()
     assert states() == ["ready"] * 3
 
 
@@ -79,10 +82,11 @@ def test_two_sweeps_at_once_forget_each_version_once(artifact_folder: Path) -> N
 def test_switched_off_nothing_is_marked_and_the_tick_is_noted(settings: Settings) -> None:
     settings.PERENNIAL_REGISTRY = {**settings.PERENNIAL_REGISTRY, "retention_enabled": False}
     kept.model()
-    tasks.prune()
-    tasks.sweep_orphans()
+    for tick in (tasks.mark, tasks.sweep, tasks.sweep_orphans, tasks.sweep_temporary):
+        tick()
     assert states() == ["ready"] * 3
-    assert set(Tick.objects.values_list("name", flat=True)) == {"retention", "orphans"}
+    names = {"retention", "retention-sweep", "orphans", "temporary"}
+    assert set(Tick.objects.values_list("name", flat=True)) == names
 
 
 def test_the_daily_tick_removes_what_is_nobodys_and_names_what_is_missing(
@@ -119,3 +123,72 @@ def test_the_daily_tick_goes_on_where_time_ended_it(clock: list[Any], monkeypatc
     for expected in (1, 2, 3):
         tasks.sweep_orphans()
         assert ticks.reached("orphans") == expected
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_fleet_with_a_policy_that_cannot_be_read_keeps_neither_the_others_nor_the_sweep_waiting(
+    clock: list[Any], artifact_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, broken, last = (kept.fleet(name=name) for name in ("a", "b", "c"))
+    for fleet in (first, broken, last):
+        kept.model(owner=fleet, versions=2)
+    with connection.cursor() as cursor:
+        cursor.execute("""UPDATE registry_fleet SET retention = '{"keep": "many"}' WHERE name = 'b'""")
+    tasks.mark()
+    archived = ModelVersion.objects.filter(state="archived").values_list("registered_model__fleet", flat=True)
+    assert set(archived) == {first.pk, last.pk}
+    assert f"fleet {broken.pk} could not be marked" in caplog.text
+    clock[0] = kept.SWEPT
+    tasks.sweep()
+    assert ModelVersion.objects.filter(state="deleted").count() == 2
+
+
+def test_the_next_tick_goes_on_in_the_fleet_where_this_one_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "TICK_SECONDS", -1.0)
+    fleets = [kept.fleet() for _ in range(3)]
+    for fleet in fleets:
+        kept.model(owner=fleet, versions=2)
+    seen: list[list[int]] = []
+    while not seen or ticks.reached("retention-fleet"):
+        tasks.mark()
+        rows = ModelVersion.objects.filter(state="archived").order_by("registered_model__fleet")
+        seen.append(list(rows.values_list("registered_model__fleet", flat=True)))
+        assert len(seen) < 20
+    assert seen[0] == [fleets[0].pk] and seen[-1] == [each.pk for each in fleets]
+
+
+def test_a_folder_that_there_was_no_time_to_clean_is_the_first_of_the_next_tick(
+    clock: list[Any], artifact_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "TICK_SECONDS", -1.0)
+    monkeypatch.setattr(objects, "REMOVED_AT_ONCE", 1)
+    strays = [kept.path(artifact_folder, f"00{number:062x}") for number in range(3)]
+    for path in strays:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    kept.age(artifact_folder)
+    ownership.claim("artifacts")
+    clock[0] = kept.SWEPT
+    seen = []
+    for _ in range(3):
+        tasks.sweep_orphans()
+        seen.append((sum(path.exists() for path in strays), ticks.reached("orphans")))
+    assert seen == [(2, 0), (1, 0), (0, 1)]
+
+
+def test_half_written_files_go_folder_by_folder_and_the_next_tick_goes_on(
+    clock: list[Any], artifact_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "TICK_SECONDS", -1.0)
+    names = [f"artifacts/{fan}/.{fan}{'0' * 62}.{'1' * 16}.tmp" for fan in ("0a", "ff")]
+    names.append(f"snapshots/3/.{'0' * 64}.parquet.{'1' * 16}.tmp")
+    for name in names:
+        (artifact_folder / name).parent.mkdir(parents=True)
+        (artifact_folder / name).write_bytes(b"x")
+    kept.age(artifact_folder)
+    clock[0] = kept.SWEPT
+    seen = []
+    for _ in range(3):
+        tasks.sweep_temporary()
+        seen.append((sum((artifact_folder / name).exists() for name in names), ticks.reached("temporary")))
+    assert seen == [(2, 1), (1, 2), (0, 0)]

@@ -108,3 +108,12 @@ def test_an_unknown_zone_is_refused(name: str) -> None:
 
 def test_now_is_aware_utc() -> None:
     assert timestamps.utc_now().tzinfo is UTC
+
+
+def test_what_people_write_is_an_instant_or_a_date_in_utc() -> None:
+    for text in ("2026-03-01T18:30:00Z", "2026-03-02T00:00:00+05:30", " 2026-03-01T18:30:00+00:00 "):
+        assert timestamps.instant(text) == datetime(2026, 3, 1, 18, 30, tzinfo=UTC)
+    assert timestamps.instant("2026-03-01") == datetime(2026, 3, 1, tzinfo=UTC)
+    for text in ("", "soon", "20260301", "2026-03-01T18:30:00", "1772389800", "2026-03-01T18:30:00 05:30", "9" * 99):
+        with pytest.raises(timestamps.TimestampInvalid):
+            timestamps.instant(text)

@@ -67,7 +67,8 @@ def test_selected_models_are_confirmed_on_one_page_and_retrained() -> None:
     assert answer.status_code == 200
     assert str(first) in text(answer)
     assert not TrainingRun.objects.exists()
-    http.post(answer.request["PATH_INFO"], {"reason": "both of them", "ids": f"{first.pk},{second.pk}"})
+    address = reverse("admin:registry_registeredmodel_act_many", args=["retrain"])
+    http.post(address, {"reason": "both of them", "ids": f"{first.pk},{second.pk}"})
     assert {run.registered_model_id for run in TrainingRun.objects.all()} == {first.pk, second.pk}
 
 

@@ -6,24 +6,31 @@ import io
 import json
 import os
 import pickle
+import signal
 import zipfile
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import skops.io
+from pytest_django import Settings
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from registry import lifecycle
+from registry import bundle, lifecycle, limits
 from registry.exchange import intake
 from registry.exchange.deliveries import Delivery
 from registry.models import Event, Fleet, ModelVersion
 from tests import factories
-from tests.deliveries import NAIVE, delivery, forecaster
+from tests.deliveries import NAIVE, delivery, forecaster, packed
 from tests.factories import NOW
-from training import inspection
+from training import attempts, inspection, readers, reading
+from training.reading import Outcome
+from training.trainers import table
+from training.trainers.base import ForecasterUnreadable
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("redis_server")]
 
@@ -66,36 +73,174 @@ def test_what_a_trainer_reads_becomes_ready_and_what_it_does_not_is_quarantined(
     assert not inspection.waits()
 
 
+MARK = 666.0
+
+
+def harm(monkeypatch: pytest.MonkeyPatch, deed: signal.Signals) -> list[int]:
+    """Send a signal to each process that is given a forecaster with the mark to read; return the processes."""
+    harmed: list[int] = []
+    ask = readers._ask
+
+    def asked(process: Any, said: bytes, meanwhile: Any) -> Any:
+        if str(MARK).encode() in _forecaster_in(said):
+            harmed.append(process.pid)
+            os.kill(process.pid, deed)
+        return ask(process, said, meanwhile)
+
+    monkeypatch.setattr(readers, "_ask", asked)
+    return harmed
+
+
+def _forecaster_in(said: bytes) -> bytes:
+    try:
+        return bundle.forecaster_of(said, limits=limits.stored())
+    except bundle.BundleInvalid:
+        return b""
+
+
+def set_to(settings: Settings, **values: float) -> None:
+    settings.PERENNIAL_TRAINING = {**settings.PERENNIAL_TRAINING, **values}
+
+
+def at(seconds: float) -> Callable[[], datetime]:
+    return lambda: NOW + timedelta(seconds=seconds)
+
+
+def tries(version: ModelVersion) -> list[str]:
+    return list(
+        Event.objects.filter(to_version=version, kind=attempts.FAILED).order_by("id").values_list("reason", flat=True)
+    )
+
+
 @pytest.mark.requirement("R01")
-def test_a_file_that_ends_the_process_is_turned_away_and_the_next_is_read(
+def test_a_file_that_ends_the_process_is_tried_again_and_the_next_is_read(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, second = receive(fleet, delivery(), delivery())
-    answer, asked = inspection._line, []
+    first, second = receive(fleet, naive(mean=MARK), delivery())
+    with monkeypatch.context() as broken:
+        harm(broken, signal.SIGKILL)
+        found = inspect()
+    assert (found.admitted, found.turned_away, set(found.waiting)) == (1, {}, {first.pk})
+    assert "ended the process" in found.waiting[first.pk]
+    assert (state_of(first), state_of(second)) == ("pending", "ready")
+    [told] = tries(first)
+    assert "try 1 of 3" in told
+    event = Event.objects.get(kind=attempts.FAILED)
+    assert (event.actor, event.cause, event.registered_model) == ("inspection", "inspection", first.registered_model)
+    assert inspection.inspect(now=at(59)).admitted == 0, "it is not due yet"
+    assert inspection.inspect(now=at(61)).admitted == 1
+    assert state_of(first) == "ready"
 
-    def dying(process: Any) -> bytes:
-        asked.append(process)
-        if len(asked) == 1:
-            process.kill()
-        return answer(process)
 
-    monkeypatch.setattr(inspection, "_line", dying)
+def test_a_death_that_repeats_is_refused_for_good_and_told_so(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    [version] = receive(fleet, naive(mean=MARK))
+    harmed = harm(monkeypatch, signal.SIGKILL)
+    for seconds in (0, 61, 61 + 119):
+        assert inspection.inspect(now=at(seconds)).turned_away == {}
+    assert len(tries(version)) == 2, "the third is due after two minutes more"
+    found = inspection.inspect(now=at(61 + 121))
+    assert "could not be read in 3 tries" in found.turned_away[version.pk]
+    assert (state_of(version), len(harmed), len(set(harmed))) == ("quarantined", 3, 3)
+    released = lifecycle.release([version.pk], actor="ada", reason="Try.", at=NOW)
+    assert "3 tries" in released.refused[version.pk].sentence
+
+
+def test_a_file_that_stalls_has_a_clock_of_its_own_and_what_is_known_is_recorded_meanwhile(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    sound, stalling = receive(fleet, delivery(), naive(mean=MARK))
+    set_to(settings, inspect_reading_seconds=1.0)
+    harm(monkeypatch, signal.SIGSTOP)
+    seen: list[str] = []
+    try_again = inspection._Look._try_again
+
+    def watched(self: Any, *args: Any, **values: Any) -> None:
+        seen.append(state_of(sound))
+        try_again(self, *args, **values)
+
+    monkeypatch.setattr(inspection._Look, "_try_again", watched)
     found = inspect()
-    assert (found.admitted, set(found.turned_away)) == (1, {first.pk})
-    assert "ended the process" in found.turned_away[first.pk]
-    assert state_of(second) == "ready"
-    assert asked[0].pid != asked[1].pid
+    assert (set(found.waiting), found.turned_away) == ({stalling.pk}, {})
+    assert "longer than 1 s" in found.waiting[stalling.pk]
+    assert seen == ["ready"]
 
 
-def test_a_file_that_stalls_the_process_is_turned_away(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inspection, "READING_SECONDS", 0.0)
-    [version] = receive(fleet, delivery())
-    assert set(inspect().turned_away) == {version.pk}
+def test_memory_that_runs_out_is_no_refusal() -> None:
+    def out_of_memory(data: bytes) -> None:
+        try:
+            raise MemoryError
+        except MemoryError as error:
+            raise ForecasterUnreadable("told in other words") from error
+
+    def refuse(data: bytes) -> None:
+        raise ForecasterUnreadable("not its own")
+
+    for load, outcome in ((out_of_memory, Outcome.UNREAD), (refuse, Outcome.REFUSED), (len, Outcome.READ)):
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(table.find("seasonal_naive"), "load", load, raising=False)
+            answer = reading.read(packed(), trainer="seasonal_naive", limits=limits.stored())
+        assert answer.outcome == outcome
+
+
+def test_a_trainer_that_is_not_here_leaves_its_versions_waiting_and_the_others_are_read(fleet: Fleet) -> None:
+    strange, sound = receive(fleet, delivery(), delivery())
+    ModelVersion.objects.filter(pk=strange.pk).update(trainer="not_installed")
+    found = inspect()
+    assert (found.admitted, found.turned_away, set(found.waiting)) == (1, {}, {strange.pk})
+    assert (state_of(strange), state_of(sound), tries(strange)) == ("pending", "ready", [])
+
+
+def test_a_key_that_is_unknown_here_leaves_its_version_waiting(fleet: Fleet) -> None:
+    strange, sound = receive(fleet, delivery(), delivery())
+    ModelVersion.objects.filter(pk=strange.pk).update(artifact_key_id="elsewhere")
+    found = inspect()
+    assert (found.admitted, set(found.waiting), state_of(sound)) == (1, {strange.pk}, "ready")
+
+
+# -- the tenants share the time
+
+
+def tenant(name: str, versions: int, **values: Any) -> list[ModelVersion]:
+    owner = factories.fleet(tenant=name, name="bakery")
+    factories.registered_model(fleet=owner, entity_key="bread")
+    return receive(owner, *(naive(**values) for _ in range(versions)))
+
+
+def test_tenants_are_taken_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inspection, "AT_ONCE", 2)
+    tenant("acme", 6)
+    tenant("globex", 2)
+    order: list[str] = []
+    decide = inspection._Look._decide
+
+    def watched(self: Any, version: ModelVersion, tried: Any) -> None:
+        order.append(version.registered_model.fleet.tenant)
+        decide(self, version, tried)
+
+    monkeypatch.setattr(inspection._Look, "_decide", watched)
+    assert inspect().admitted == 8
+    assert sorted(order[:3]) != ["acme"] * 3
+    assert set(order[:2]) == {"acme", "globex"}
+
+
+def test_files_of_one_tenant_that_stall_do_not_keep_those_of_another_waiting(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    tenant("acme", 2, mean=MARK)
+    set_to(settings, inspect_reading_seconds=0.7)
+    harm(monkeypatch, signal.SIGSTOP)
+    first = inspection.inspect(now=at(0), seconds=0.1)
+    assert len(first.waiting) == 1, "one stalled, and the time was over"
+    [sound] = tenant("globex", 1)
+    # The first of acme's is due again by then, and older.
+    assert inspection.inspect(now=at(100), seconds=0.1).admitted == 1
+    assert state_of(sound) == "ready"
+    assert Event.objects.filter(kind=attempts.FAILED).count() == 1
 
 
 def test_a_damaged_artifact_is_turned_away(fleet: Fleet, artifact_folder: Path) -> None:
     [version] = receive(fleet, delivery())
-    [path] = [each for each in artifact_folder.rglob("*") if each.is_file()]
+    [path] = [each for each in (artifact_folder / "artifacts").rglob("*") if each.is_file()]
     path.write_bytes(b"x" * version.artifact_size)
     assert set(inspect().turned_away) == {version.pk}
 
@@ -141,7 +286,7 @@ def test_nothing_that_a_hostile_skops_file_names_is_executed(fleet: Fleet, tmp_p
 
 def test_the_reading_process_sees_no_variable_of_this_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PERENNIAL_SECRET_KEY", "canary")
-    process = inspection._start()
+    process = readers._start()
     try:
         environment = Path(f"/proc/{process.pid}/environ")
         assert b"canary" not in environment.read_bytes()
@@ -159,8 +304,7 @@ def test_the_memory_of_the_reading_process_is_bounded(fleet: Fleet) -> None:
     assert "MemoryError" in ended.stderr
 
 
-def test_the_look_ends_when_its_seconds_are_over(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inspection, "AT_ONCE", 1)
+def test_the_look_ends_when_its_seconds_are_over(fleet: Fleet) -> None:
     receive(fleet, delivery(), delivery(), delivery())
     assert inspection.inspect(now=lambda: NOW, seconds=0.0).admitted == 1
     assert inspect().admitted == 2

@@ -80,7 +80,7 @@ def test_a_damaged_champion_does_not_block_the_retraining_that_replaces_it(
     assert report_of(run).incumbent == "twin"
     assert any(str(first.version_id) in warning for warning in run.details.warnings)
     assert run.state == TrainingRun.State.SUCCEEDED
-    assert ModelVersion.objects.get(pk=first.version_id).state == ModelVersion.State.QUARANTINED
+    assert ModelVersion.objects.get(artifact_digest=digest).state == ModelVersion.State.QUARANTINED
     assert Event.objects.get(kind="registry.version.quarantined").cause == "damaged"
     assert run.registered_model.champion_id in (first.version_id, run.version_id)
 

@@ -182,7 +182,7 @@ def test_an_open_run_is_cancelled_and_an_ended_one_is_not(operator: Caller, bake
     run = factories.run(registered_model=_bread(bakery))
     body = operator.post(f"runs/{run.pk}/cancel").json()
     assert (body["state"], body["code"]) == ("cancelled", "cancelled")
-    assert "user-" in body["sentence"]
+    assert "user-" in body["detail"]
     problem(operator.post(f"runs/{run.pk}/cancel"), status=409, code="run_ended")
 
 

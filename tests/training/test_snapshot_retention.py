@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.db.models import Model
 
 from registry import conf, lifecycle, store
@@ -146,3 +148,52 @@ def test_the_daily_tick_sweeps_snapshots_and_is_noted(artifact_folder: Path) -> 
     tasks.sweep_snapshots(from_a_newer_sender=1)
     assert not exists(snapshot)
     assert Tick.objects.filter(name="snapshots").exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_store_is_asked_for_no_file_while_others_wait_for_the_lock(
+    artifact_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = factories.source()
+    record(source)
+    nameless = snapshot_retention.location_of(source, "ab" * 32)
+    store.open_store(conf.current().artifact_url).put(nameless, b"old")
+    age(artifact_folder)
+    find, asked = store.DiskStore.find, []
+
+    def watched(self: Any, key: str) -> Any:
+        asked.append(connection.in_atomic_block)
+        return find(self, key)
+
+    monkeypatch.setattr(store.DiskStore, "find", watched)
+    assert sweep() == (1, 1)
+    assert [each.files for each in snapshot_retention.sweep_orphans(at=clock.now())] == [1]
+    assert set(asked) == {False}
+
+
+def test_a_store_that_lists_coarser_times_than_it_tells_of_a_file_loses_its_orphans_too(
+    artifact_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nameless = snapshot_retention.location_of(factories.source(), "ab" * 32)
+    opened = store.open_store(conf.current().artifact_url)
+    opened.put(nameless, b"old")
+    os.utime(artifact_folder / nameless, (NOW.timestamp() + 0.25, NOW.timestamp() + 0.25))
+    entries = store.DiskStore.entries
+
+    def coarse(self: Any, prefix: str) -> Any:
+        return (replace(each, modified=each.modified.replace(microsecond=0)) for each in entries(self, prefix))
+
+    monkeypatch.setattr(store.DiskStore, "entries", coarse)
+    assert [each.files for each in snapshot_retention.sweep_orphans(at=clock.now())] == [1]
+
+
+def test_a_file_that_became_young_since_it_was_listed_stays(artifact_folder: Path) -> None:
+    nameless = snapshot_retention.location_of(factories.source(), "ab" * 32)
+    opened = store.open_store(conf.current().artifact_url)
+    opened.put(nameless, b"old")
+    age(artifact_folder)
+    listed = list(opened.entries("snapshots/"))
+    opened.put(nameless, b"old")
+    now = clock.now()
+    assert snapshot_retention._remove_nameless(listed, now - timedelta(hours=24)).files == 0
+    assert opened.exists(nameless)

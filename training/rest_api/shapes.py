@@ -30,6 +30,7 @@ class RunSerializer(serializers.ModelSerializer[TrainingRun]):
         source="joined_id", read_only=True, allow_null=True, help_text="the open run that this request met"
     )
     reasons = PlainField(read_only=True)
+    detail = serializers.CharField(source="sentence", read_only=True, help_text="what happened, where it says `code`")
 
     class Meta:
         model = TrainingRun
@@ -53,7 +54,7 @@ class RunSerializer(serializers.ModelSerializer[TrainingRun]):
             "version",
             "joined",
             "code",
-            "sentence",
+            "detail",
             "next_step",
             "not_before",
             "requested_at",
@@ -108,6 +109,7 @@ class BatchSerializer(serializers.ModelSerializer[Batch]):
     policy = serializers.CharField(source="policy.name", read_only=True, default=None, allow_null=True)
     reason = PlainField(read_only=True)
     counts = PlainField(read_only=True, help_text="runs by state")
+    detail = serializers.CharField(source="sentence", read_only=True, help_text="what happened, where it says `code`")
 
     class Meta:
         model = Batch
@@ -128,7 +130,7 @@ class BatchSerializer(serializers.ModelSerializer[Batch]):
             "counts",
             "halted",
             "code",
-            "sentence",
+            "detail",
             "next_step",
             "requested_at",
             "finished_at",

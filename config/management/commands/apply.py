@@ -25,6 +25,7 @@ COLOURS = {"+": "green", "~": "yellow", "-": "red"}
 class Command(terminal.Command):
     """Read every file, then apply them in one transaction."""
 
+    writes = True
     help = "Create or update the fleets that these files describe. Applying a file twice changes nothing."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -29,6 +29,7 @@ ADMIN = "admin"
 class Command(terminal.Command):
     """Start the processes, play the rounds, tell what happened, and stay."""
 
+    writes = False  # the site that it starts applies the migrations first
     help = "Train two real example fleets on this machine and show what happened."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

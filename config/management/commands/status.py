@@ -21,6 +21,7 @@ SILENT = timedelta(seconds=30)
 class Command(terminal.Command):
     """Show how things stand."""
 
+    writes = False
     help = "Show fleets, models, open batches, workers and the ticker."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

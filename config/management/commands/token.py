@@ -19,6 +19,7 @@ from training.models import Source
 class Command(terminal.Command):
     """Parse, issue, print."""
 
+    writes = True
     help = "Make a token for the REST API and print it. It is shown once: only its hash is stored."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

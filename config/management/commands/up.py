@@ -13,6 +13,7 @@ from django.db import connections
 from config import processes
 from local import errors, servers, state, supervisor
 from local.supervised import Process
+from registry import ownership
 
 
 class Command(BaseCommand):
@@ -31,7 +32,7 @@ class Command(BaseCommand):
             "--no-migrate", action="store_true", help="another step applies the migrations; work waits for it"
         )
         parser.add_argument("--no-beat", action="store_true", help="leave the ticker out")
-        parser.add_argument("--only", help="comma-separated: web,beat,control,interactive,training")
+        parser.add_argument("--only", help="comma-separated: web,beat,control,maintenance,interactive,training")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run until told to stop."""
@@ -48,6 +49,8 @@ class Command(BaseCommand):
         site = supervisor.Site(folder=folder, address=f"http://{processes.HOST}:{port}/admin/")
         running = supervisor.Supervisor(chosen, site=site, stream=sys.stdout, upkeep=servers.renew)
         for line in ("" if options["no_migrate"] else _migrate()).splitlines():
+            running.console.line(supervisor.NAME, line)
+        for line in [] if options["no_migrate"] else _refused_stores():
             running.console.line(supervisor.NAME, line)
         running.run()
 
@@ -71,6 +74,14 @@ def _choose(options: dict[str, Any], port: int) -> list[Process]:
     return [
         process for process in known if process.name in wanted and not (options["no_beat"] and process.name == "beat")
     ]
+
+
+def _refused_stores() -> list[str]:
+    """Return what is wrong with the stores; the web pages and the ledger work without them."""
+    try:
+        return [str(each.refused) for each in map(ownership.standing, ownership.in_use()) if each.refused]
+    finally:
+        connections.close_all()
 
 
 def _migrate() -> str:

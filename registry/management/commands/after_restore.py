@@ -11,6 +11,7 @@ from registry.history import restoring
 class Command(terminal.Command):
     """Renumber what will come, not what is there."""
 
+    writes = True
     help = (
         "Run once after a database was restored from a backup: new events are numbered beyond all that any reader has "
         "read, whatever the new server counts. Changes no event. Running it again does no harm."

@@ -6,13 +6,14 @@ from argparse import ArgumentParser
 from typing import Any
 from uuid import UUID
 
-from registry import retention, terminal, timestamps
+from registry import holding, terminal, timestamps
 from registry.retention import backups
 
 
 class Command(terminal.Command):
     """Copy back, verify, make ready, hold."""
 
+    writes = True
     help = "Bring deleted versions back from the backup store; they are ready again, and held."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -26,10 +27,10 @@ class Command(terminal.Command):
         now, reason = timestamps.utc_now(), options["reason"]
         wanted = list(dict.fromkeys(options["version"]))
         back = backups.bring_back(wanted, actor=terminal.actor(), reason=reason, at=now)
-        ready = retention.restore(sorted(back.changed), actor=terminal.actor(), reason=reason, at=now)
+        ready = holding.restore(sorted(back.changed), actor=terminal.actor(), reason=reason, at=now)
         refused = {**back.refused, **ready.refused}
         if options["json"]:
-            told = {str(each): {"code": error.code, "sentence": str(error)} for each, error in refused.items()}
+            told = {str(each): error.plain() for each, error in refused.items()}
             self.print_json({"ready": sorted(map(str, ready.changed)), "refused": told})
         else:
             for version_id in sorted(ready.changed):

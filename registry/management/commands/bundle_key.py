@@ -12,6 +12,7 @@ from registry.exchange import seals
 class Command(terminal.Command):
     """Print the pair for PERENNIAL_REGISTRY_FOREIGN_KEYS of another installation."""
 
+    writes = False
     help = "Print the key with which another installation checks the bundles that leave this one."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 from pydantic_core import to_jsonable_python
 
-from registry import comparison, errors, terminal
+from registry import comparison, terminal
 from registry.comparison import Comparison, Score
+from registry.management import acting
 from registry.models import ModelVersion, RegisteredModel
 from registry.rest_base import scope
 
@@ -18,23 +19,21 @@ DIGEST = 64
 class Command(terminal.Command):
     """Compare two versions."""
 
+    writes = False
     help = "Compare two versions of a model: each metric with its winner, then what differs in recipe and data."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
-        reference = "number, label, id, champion, challenger, anchor or latest"
-        parser.add_argument("fleet")
-        parser.add_argument("entity")
-        parser.add_argument("first", help=reference)
-        parser.add_argument("second", help=reference)
-        parser.add_argument("--tenant", help="owner of the fleet, where two tenants have one of this name")
+        acting.add_model(parser)
+        parser.add_argument("first", help=scope.REFERENCE)
+        parser.add_argument("second", help=scope.REFERENCE)
         parser.add_argument("--all", action="store_true", help="also show what is the same")
         parser.add_argument("--json", action="store_true", help="answer in JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Find the two, then show them side by side."""
-        model = terminal.find_model(terminal.find_fleet(options["fleet"], tenant=options["tenant"]), options["entity"])
-        found = comparison.compare(_version(model, options["first"]), _version(model, options["second"]))
+        model = acting.find_model(options)
+        found = comparison.compare(*(acting.find_version(model, options[name]) for name in ("first", "second")))
         if options["json"]:
             self.print_json(_plain(found))
         else:
@@ -60,14 +59,6 @@ class Command(terminal.Command):
             self.console.print(terminal.table(title, ["", "what", f"{one}~", f"{other}~"], pairs))
         else:
             self.say("Recipe and data are the same.")
-
-
-def _version(model: RegisteredModel, reference: str) -> ModelVersion:
-    try:
-        return scope.version_of(model, reference)
-    except errors.PerennialError as error:
-        where = f"manage.py versions {model.fleet.name} {model.entity_key}"
-        raise terminal.Refused(f"{error.sentence} Its versions: {where}") from error
 
 
 def _cells(score: Score, names: dict[str, str]) -> tuple[object, ...]:

@@ -20,6 +20,7 @@ WRITERS = {"csv": ledger_export.as_csv, "jsonl": ledger_export.as_json_lines}
 class Command(terminal.Command):
     """Show the newest lines, or write all of them."""
 
+    writes = False
     help = "Show what happened to a fleet or a model, who served when, or write the ledger to a file."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -33,8 +34,8 @@ class Command(terminal.Command):
             "--jsonl", dest="format", action="store_const", const="jsonl", help="all lines, to verify the chains with"
         )
         what.add_argument("--champions", action="store_true", help="who served when; for a fleet at --at")
-        parser.add_argument("--at", help="with --champions of a fleet: the instant, ISO 8601; default: now")
-        parser.add_argument("--since", help="no earlier lines; ISO 8601 with an offset")
+        parser.add_argument("--at", help="with --champions of a fleet: the instant; default: now")
+        parser.add_argument("--since", help="no earlier lines; a date, or ISO 8601 with an offset")
         parser.add_argument("--until", help="no lines from this instant on")
         parser.add_argument("--output", type=Path, help="write to this file; default: standard output")
         parser.add_argument("--limit", type=int, default=SHOWN, help="newest lines on the screen; default %(default)s")
@@ -43,16 +44,17 @@ class Command(terminal.Command):
         """Find what is asked for, then show or write it."""
         fleet = terminal.find_fleet(options["fleet"], tenant=options["tenant"])
         model = terminal.find_model(fleet, options["entity"]) if options["entity"] else None
-        since, until, at = (
-            timestamps.parse(options[name]) if options[name] else None for name in ("since", "until", "at")
-        )
+        since, until, at = (terminal.instant(options, name) for name in ("since", "until", "at"))
+        limit = terminal.limit(options)
+        if at is not None and (model is not None or not options["champions"]):
+            raise terminal.Refused("--at goes with --champions of a whole fleet. For lines in time: --since, --until.")
         wanted = Wanted(fleet=fleet, registered_model=model, since=since, until=until)
         if options["format"]:
             self._write(wanted, options["format"], options["output"])
         elif not options["champions"]:
-            self._show(wanted, options["limit"])
+            self._show(wanted, limit)
         elif model is not None:
-            self._periods(wanted, model, options["limit"])
+            self._periods(wanted, model, limit)
         else:
             self._champions(fleet, at or timestamps.utc_now())
 

@@ -15,6 +15,7 @@ from registry.management.commands.register import read, tell
 class Command(terminal.Command):
     """Import a sealed bundle."""
 
+    writes = True
     help = "Import a bundle that another installation sealed; the version keeps its id."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -15,12 +15,14 @@ MANY = 2000
 class Command(terminal.Command):
     """List models."""
 
+    writes = False
     help = "List the models of a fleet with champion and newest version, read in one query."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
         parser.add_argument("fleet")
         parser.add_argument("--tenant", help="owner of the fleet, where two tenants have one of this name")
+        parser.add_argument("--entity-prefix", default="", metavar="TEXT", help="whose entity begins with it")
         parser.add_argument("--tag", action="append", default=[], help="also several, all of which the model has")
         parser.add_argument("--retired", action="store_true", help="only those that are retired")
         parser.add_argument("--json", action="store_true", help="answer in JSON")
@@ -29,7 +31,9 @@ class Command(terminal.Command):
         """Read, then show; ends 3 where there is no model."""
         fleet = terminal.find_fleet(options["fleet"], tenant=options["tenant"])
         states = {"states": [RegisteredModel.State.RETIRED]} if options["retired"] else {}
-        rows = comparison.latest(fleet, **states).filter(tags__contains=options["tag"])
+        rows = comparison.latest(fleet, **states).filter(
+            tags__contains=options["tag"], entity_key__startswith=options["entity_prefix"]
+        )
         found = list(rows.iterator(chunk_size=MANY))
         if options["json"]:
             self.print_json({"fleet": fleet.name, "models": [_plain(each) for each in found]})

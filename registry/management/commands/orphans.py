@@ -21,6 +21,7 @@ MOST = 1000
 class Command(terminal.Command):
     """Walk the store, tell, and where asked delete or quarantine."""
 
+    writes = True
     help = "List files of the artifact store that no version needs, and versions whose file is missing."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -61,7 +62,8 @@ class Command(terminal.Command):
             told = {name: value + counts[name] for name, value in told.items()}
             strays += found.strays[: MOST - len(strays)]
             absent += found.absent[: MOST - len(absent)]
-        told["temporary"] = orphans.sweep_temporary(at=now) if options["delete"] else 0
+        tidied = orphans.sweep_temporary(at=now) if options["delete"] else ()
+        told["temporary"] = sum(each.files for each in tidied)
         self._tell(told, strays, absent, options)
         if absent and not options["quarantine"]:
             self.end(terminal.FAILED)

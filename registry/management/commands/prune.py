@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from registry import display, retention, terminal, timestamps
-from registry.models import Fleet, RegisteredModel
+from registry.models import Fleet
 from registry.retention import Preview, selection, sweeping
 from registry.retention.selection import Candidate, Scope, Tally
 
@@ -19,6 +19,7 @@ SHOWN = 20
 class Command(terminal.Command):
     """Parse, then preview, mark or sweep."""
 
+    writes = True
     help = "Show what the retention policy of a fleet keeps and lets go; --apply marks it, --sweep-now ends the grace."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -95,12 +96,7 @@ class Command(terminal.Command):
 def _scope(fleet: Fleet, entity: str | None) -> Scope:
     if entity is None:
         return Scope(fleet_id=fleet.pk)
-    found = RegisteredModel.objects.filter(fleet=fleet, entity_key=entity).first()
-    if found is None:
-        known = list(RegisteredModel.objects.filter(fleet=fleet).values_list("entity_key", flat=True)[:1000])
-        hint = terminal.close_names(entity, known)
-        raise terminal.Refused(f"Fleet {fleet.name} has no model for entity {entity!r}. {hint}".strip())
-    return Scope(registered_model_id=found.pk)
+    return Scope(registered_model_id=terminal.find_model(fleet, entity).pk)
 
 
 def _reasons(fleet: Fleet, seen: Preview) -> Any:

@@ -19,6 +19,7 @@ PENDING = "A worker reads it within seconds; without a worker: manage.py inspect
 class Command(terminal.Command):
     """Register a version from files."""
 
+    writes = True
     help = "Register a version that was trained elsewhere: a bundle, or a forecaster with its metadata."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

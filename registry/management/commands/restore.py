@@ -1,11 +1,11 @@
-"""`manage.py restore`: makes archived versions ready again."""
+"""`manage.py restore`: makes archived versions ready again, and holds them."""
 
 from registry.management import acting
 
 
 class Command(acting.Command):
-    """Make archived versions ready again, those whose bytes hold."""
+    """Make archived versions ready again, those whose bytes hold; the hold keeps retention from marking them again."""
 
-    help = "Make archived versions ready again, those whose bytes hold."
+    help = "Make archived versions ready again, those whose bytes hold, and hold them, so that retention leaves them."
     action = "restore"
-    done = "ready again"
+    done = "ready again, and held"

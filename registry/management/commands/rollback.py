@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from registry import bulk, lifecycle, terminal, timestamps
-from registry.bulk import Step, targets
+from registry.bulk import Step, targets, telling
 from registry.bulk.targets import Wanted
 from registry.management import acting
 from registry.models import Fleet, RegisteredModel
@@ -16,6 +16,7 @@ from registry.models import Fleet, RegisteredModel
 class Command(terminal.Command):
     """Roll one model back, or many."""
 
+    writes = True
     help = "Make the champion before the present one serve again: of one model at once, of many with --apply."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -26,14 +27,7 @@ class Command(terminal.Command):
         parser.add_argument(
             "--to", metavar="VERSION", help="of one model: number, label or id; default: the one before"
         )
-        parser.add_argument("--entities", nargs="+", default=[], metavar="ENTITY", help="these models")
-        parser.add_argument("--prefix", default="", help="models whose entity begins so")
-        parser.add_argument(
-            "--tag", action="append", default=[], help="models that have this tag, and the others given"
-        )
-        parser.add_argument("--promoted-since", metavar="TIME", help="models whose champion was promoted then or later")
-        parser.add_argument("--cause", default="", help="models whose champion came so, such as gate or manual")
-        parser.add_argument("--all", action="store_true", help="the whole fleet")
+        _add_filter(parser)
         parser.add_argument("--reason", default="", help="why; kept in the ledger")
         parser.add_argument("--apply", action="store_true", help="of many: do it; without it only show it")
         parser.add_argument("--json", action="store_true", help="answer in JSON")
@@ -48,7 +42,7 @@ class Command(terminal.Command):
             raise terminal.Refused("--to goes with one entity: many go back to the champion before.")
         if not options["entity"] and not wanted:
             raise terminal.Refused(
-                "Say which models are meant: an entity, --entities, --prefix, --tag, --promoted-since or --cause; "
+                "Say which models are meant: an entity, --entity, --entity-prefix, --tag, --promoted-since or --cause; "
                 "--all for the whole fleet."
             )
         if options["entity"]:
@@ -63,7 +57,9 @@ class Command(terminal.Command):
         )
         before, after = (each.number if each else None for each in (event.from_version, event.to_version))
         if options["json"]:
-            self.print_json({"model": str(model), "from": before, "to": after, "at": event.at})
+            versions = {"before": event.from_version, "to": event.to_version}
+            named = {name: telling.named(each) if each else None for name, each in versions.items()}
+            self.print_json({"entity": model.entity_key, "outcome": "rolled_back", **named})
         else:
             self.say(f"{model} is back on v{after}, from v{before}. The next retraining may promote another version.")
 
@@ -78,9 +74,7 @@ class Command(terminal.Command):
                 rehearsed=not options["apply"],
             )
         if options["json"]:
-            self.print_json(
-                {"fleet": str(fleet), "applied": options["apply"], "results": [_told(each) for each in steps]}
-            )
+            self.print_json(telling.rolled_back(steps, dry_run=not options["apply"]))
         else:
             self._show(fleet, steps, applied=options["apply"])
         if not steps:
@@ -101,13 +95,22 @@ class Command(terminal.Command):
         self.say(f"{told}, {len(steps) - back} cannot.{rest}")
 
 
+def _add_filter(parser: ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--entity", dest="entities", action="append", default=[], metavar="ENTITY", help="this model; also several")
+    add("--entity-prefix", default="", metavar="TEXT", help="models whose entity begins with it")
+    add("--tag", action="append", default=[], help="also several, all of which the model has")
+    add("--promoted-since", metavar="TIME", help="models whose champion was promoted then or later")
+    add("--cause", default="", help="models whose champion came so, such as gate or manual")
+    add("--all", action="store_true", help="the whole fleet")
+
+
 def _wanted(options: dict[str, Any]) -> Wanted:
-    since = options["promoted_since"]
     return Wanted(
         entities=tuple(options["entities"]),
-        prefix=options["prefix"],
+        entity_prefix=options["entity_prefix"],
         tags=tuple(options["tag"]),
-        promoted_since=timestamps.parse(since) if since else None,
+        promoted_since=terminal.instant(options, "promoted_since"),
         cause=options["cause"],
         all=options["all"],
     )
@@ -120,10 +123,3 @@ def _from(step: Step) -> str:
 
 def _to(step: Step) -> str:
     return f"v{step.to.number}" if step.to else ""
-
-
-def _told(step: Step) -> dict[str, Any]:
-    named = {"entity": step.registered_model.entity_key, "from": _from(step) or None, "to": _to(step) or None}
-    if step.refusal is None:
-        return named
-    return {**named, "code": step.refusal.code, "sentence": step.refusal.sentence, "next_step": step.refusal.next_step}

@@ -1,4 +1,4 @@
-"""`manage.py rotate_keys`: signs with the first key what older keys have signed, and says which of these may go."""
+"""`manage.py rotate_keys`: what each key signs; --apply signs with the first what older ones have signed."""
 
 from __future__ import annotations
 
@@ -15,20 +15,22 @@ from registry.upkeep.rotation import KeyUse, Rotated
 class Command(terminal.Command):
     """Sign anew, then count."""
 
+    writes = True
     help = (
-        "Sign with the first key of PERENNIAL_REGISTRY_SIGNING_KEYS what the other keys there have signed. A version "
-        "whose old signature does not hold is quarantined instead. Ends 0 when done, 1 where something was refused, "
-        "3 where nothing is to do. It can be broken off and begun again."
+        "Show how many versions each key signs; --apply signs with the first key of PERENNIAL_REGISTRY_SIGNING_KEYS "
+        "what the others there have signed. A version whose old signature does not hold is quarantined instead. Ends 0 "
+        "when done or shown, 1 where something was refused, 3 where nothing is to do. It can be broken off and begun "
+        "again."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
-        parser.add_argument("--dry-run", action="store_true", help="say what each key signs; change nothing")
+        parser.add_argument("--apply", action="store_true", help="sign anew; without it only show what each key signs")
         parser.add_argument("--json", action="store_true", help="answer in JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Rotate and tell."""
-        done = None if options["dry_run"] else rotation.rotate(actor=terminal.actor(), at=timestamps.utc_now())
+        done = rotation.rotate(actor=terminal.actor(), at=timestamps.utc_now()) if options["apply"] else None
         uses = rotation.uses()
         if options["json"]:
             self.print_json({"rotated": _told(done), "keys": [asdict(use) | {"state": _state(use)} for use in uses]})
@@ -43,6 +45,8 @@ class Command(terminal.Command):
             self._show_refused(done)
         rows = [(use.key_id, f"{use.versions:,}", _state(use)) for use in uses]
         self.console.print(terminal.table("Signing keys", ["key", "versions>", "state~"], rows))
+        if done is None and any(use.versions and use.known and not use.signs for use in uses):
+            self.say("Nothing was changed. To sign with the first key what the others have signed: --apply")
 
     def _show_refused(self, done: Rotated) -> None:
         for version in done.listed:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from registry import terminal, timestamps
-from registry.bulk import tagging
+from registry import bulk, terminal, timestamps
+from registry.bulk import telling
 from registry.bulk.tagging import Order
 from registry.management import acting
 from registry.models import RegisteredModel
@@ -41,23 +41,20 @@ class Command(acting.Command):
         return Order(add=tuple(options["add"]), remove=tuple(options["remove"]))
 
     def _tag_model(self, model: RegisteredModel, options: dict[str, Any]) -> None:
-        order = self.tags(options)
-        if options["dry_run"]:
-            self.say(f"{model} would have the tags {_listed(order.applied(model.tags))}.")
-            return
-        done = tagging.tag_models(
-            [model.pk], order, actor=terminal.actor(), at=timestamps.utc_now(), reason=options["reason"]
+        done = bulk.tag_models(
+            [model],
+            self.tags(options),
+            actor=terminal.actor(),
+            reason=options["reason"],
+            at=timestamps.utc_now(),
+            rehearsed=options["dry_run"],
         )
         for error in done.refused.values():
             raise error
-        model.refresh_from_db()
         if options["json"]:
-            self.print_json({"model": str(model), "tags": model.tags, "changed": bool(done.changed)})
+            self.print_json(telling.tagged([model], done, dry_run=options["dry_run"]))
         else:
-            self.say(f"{model} has the tags {_listed(model.tags)}.")
+            tags = ", ".join(done.changed.get(model.pk, model.tags)) or "none"
+            self.say(f"{model} {'would have' if options['dry_run'] else 'has'} the tags {tags}.")
         if not done.changed:
             self.end(terminal.NOTHING_TO_DO)
-
-
-def _listed(tags: list[str]) -> str:
-    return ", ".join(tags) or "none"

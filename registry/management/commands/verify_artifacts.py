@@ -33,6 +33,7 @@ class _Sum:
 class Command(terminal.Command):
     """Read, verify, tell; quarantine where asked."""
 
+    writes = True
     help = (
         "Read every stored artifact and verify its size, digest and signature. Ends 0 where all hold, 1 where any does "
         "not, 3 where there is none."
@@ -120,6 +121,5 @@ def _quarantine(version_ids: list[UUID]) -> int:
 def _told(checked: Checked, refused: PerennialError) -> dict[str, object]:
     version = checked.version
     return {
-        "version": str(version.pk), "name": str(version), "state": version.state, "code": refused.code,
-        "sentence": refused.sentence, "next_step": refused.next_step,
+        "version": str(version.pk), "name": str(version), "state": version.state, **refused.plain(),
     }  # fmt: skip

@@ -18,6 +18,7 @@ TOLD = 1000
 class Command(terminal.Command):
     """Walk, tell, count."""
 
+    writes = False
     help = (
         "Verify the ledger: every line, the links between them, and that champions, challengers and times of service "
         "are those of the ledger. Ends 0 where all holds, 1 where anything does not, 3 where there is nothing."
@@ -41,7 +42,7 @@ class Command(terminal.Command):
             for found in _named(walked.breaks[: TOLD - len(told)]):
                 told.append(found)
                 if not options["json"]:
-                    self.say(f"{found['fleet']}/{found['entity']} line {found['line']}: {found['sentence']}")
+                    self.say(f"{found['fleet']}/{found['entity']} line {found['line']}: {found['detail']}")
         if options["json"]:
             self.print_json({"models": models, "lines": lines, "holds": not count, "broken": count, "breaks": told})
         else:
@@ -65,5 +66,5 @@ def _named(breaks: tuple[Break, ...]) -> Iterator[dict[str, Any]]:
         model = rows[each.registered_model_id]
         yield {
             "tenant": model.fleet.tenant, "fleet": model.fleet.name, "entity": model.entity_key, "line": each.count,
-            "sentence": each.sentence,
+            "detail": each.sentence,
         }  # fmt: skip

@@ -6,12 +6,11 @@ from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Sequence
 from typing import Any
 
-from registry import comparison, metrics, terminal, timestamps
+from registry import comparison, metrics, terminal
 from registry.comparison import Search
 from registry.models import Fleet, ModelVersion
 
 SHOWN = 20
-POINTERS = ("champion", "challenger")
 
 
 def bound(text: str) -> tuple[str, float]:
@@ -26,6 +25,7 @@ def bound(text: str) -> tuple[str, float]:
 class Command(terminal.Command):
     """List versions."""
 
+    writes = False
     help = "List the versions of a fleet or of one model, the newest first, by metric, trainer, state, tag and time."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -34,6 +34,7 @@ class Command(terminal.Command):
         add("fleet")
         add("entity", nargs="?", help="one model of the fleet")
         add("--tenant", help="owner of the fleet, where two tenants have one of this name")
+        add("--entity-prefix", default="", metavar="TEXT", help="of entities that begin with it")
         add("--trainer")
         states = [*ModelVersion.State.values, comparison.ANY]
         add("--state", action="append", choices=states, help="also several; default: all but archived and deleted")
@@ -50,10 +51,9 @@ class Command(terminal.Command):
         """Search, then show; ends 3 where nothing answers."""
         fleet = terminal.find_fleet(options["fleet"], tenant=options["tenant"])
         wanted = _wanted(fleet, options)
-        if options["limit"] < 1:
-            raise terminal.Refused(f"--limit {options['limit']}: allowed is 1 or more.")
-        found = list(comparison.search(wanted)[: options["limit"] + 1])
-        more, shown = len(found) > options["limit"], found[: options["limit"]]
+        limit = terminal.limit(options)
+        found = list(comparison.search(wanted)[: limit + 1])
+        more, shown = len(found) > limit, found[:limit]
         if options["json"]:
             self.print_json({"fleet": fleet.name, "versions": [_plain(each) for each in shown], "more": more})
         elif shown:
@@ -78,10 +78,11 @@ class Command(terminal.Command):
 
 def _wanted(fleet: Fleet, options: dict[str, Any]) -> Search:
     model = terminal.find_model(fleet, options["entity"]) if options["entity"] else None
-    since, until = (_instant(options[name], name) for name in ("since", "until"))
+    since, until = (terminal.instant(options, name) for name in ("since", "until"))
     return Search(
         fleet=fleet,
         registered_model=model,
+        entity_prefix=options["entity_prefix"],
         states=tuple(options["state"] or ()),
         trainer=options["trainer"] or "",
         tags=tuple(options["tag"]),
@@ -91,15 +92,6 @@ def _wanted(fleet: Fleet, options: dict[str, Any]) -> Search:
         maximum=_bounds(fleet, options["max"], "max"),
         pointer="champion" if options["champions"] else "",
     )
-
-
-def _instant(text: str | None, option: str) -> Any:
-    if not text:
-        return None
-    try:
-        return timestamps.parse(text, zone="UTC" if len(text) == len("2026-03-01") else None)
-    except timestamps.TimestampInvalid as error:
-        raise terminal.Refused(f"--{option} {text}: {error}") from error
 
 
 def _bounds(fleet: Fleet, given: Sequence[tuple[str, float]], option: str) -> dict[str, float]:
@@ -119,20 +111,18 @@ def _columns(fleet: Fleet, wanted: Search) -> list[str]:
 
 
 def _place(version: ModelVersion) -> str:
-    owner = version.registered_model
-    pointed = [name for name in POINTERS if getattr(owner, f"{name}_id") == version.pk]
-    return pointed[0] if pointed else version.state
+    placed = [name for name in version.pointers if name != "anchor"]
+    return placed[0] if placed else version.state
 
 
 def _plain(version: ModelVersion) -> dict[str, Any]:
-    owner = version.registered_model
     return {
-        "entity": owner.entity_key,
+        "entity": version.registered_model.entity_key,
         "id": version.pk,
         "number": version.number,
         "label": version.label,
         "state": version.state,
-        "pointers": [name for name in (*POINTERS, "anchor") if getattr(owner, f"{name}_id") == version.pk],
+        "pointers": version.pointers,
         "trainer": version.trainer,
         "metrics": version.scorecard.metrics,
         "tags": version.tags,

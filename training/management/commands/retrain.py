@@ -19,7 +19,7 @@ from training.models import Batch, TrainingRun
 class Command(terminal.Command):
     """Retrain a fleet or some of its entities."""
 
-    trains = True
+    writes = True
     help = "Retrain the models of a fleet: all of them, or the entities that are named."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -158,7 +158,7 @@ def _reason() -> policy_terms.Reason:
 
 
 def _told(batch: Batch, rows: Sequence[results.Row]) -> dict[str, object]:
-    failure = {"code": batch.code, "sentence": batch.sentence, "next_step": batch.next_step} if batch.code else None
+    failure = {"code": batch.code, "detail": batch.sentence, "next_step": batch.next_step} if batch.code else None
     return {
         "batch": str(batch.pk), "fleet": batch.fleet.name, "state": batch.state, "error": failure,
         "runs": [asdict(row) for row in rows],
