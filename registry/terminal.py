@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal, NoReturn, TextIO, cast
 import rich.box
 from django.core.management import BaseCommand, CommandError
 from django.db import OperationalError, ProgrammingError
-from psycopg.errors import UndefinedColumn, UndefinedTable
+from psycopg.errors import DeadlockDetected, LockNotAvailable, QueryCanceled, UndefinedColumn, UndefinedTable
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -75,8 +75,7 @@ class Command(BaseCommand):
                 raise
             raise Failed("The tables are missing or old. Run `manage.py migrate`, or `manage.py up`.") from error
         except OperationalError as error:
-            first = str(error).strip().splitlines()[0]
-            raise Failed(f"The database does not answer: {first}. Check DATABASE_URL, then try again.") from error
+            raise Failed(_database(error)) from error
 
     def _check_tables(self) -> None:
         if self.writes and (missing := schema.unapplied()):
@@ -209,6 +208,16 @@ def find_model(fleet: Fleet, entity: str) -> RegisteredModel:
         hint = close_names(entity, known.iterator()) if known.exists() else "It has no model yet."
         raise Refused(f"Fleet {fleet.name} has no entity {entity!r}. {hint}".strip())
     return found
+
+
+def _database(error: OperationalError) -> str:
+    cause = error.__cause__
+    if isinstance(cause, QueryCanceled):
+        return "The database took longer than a statement may. Ask for less at once, or try again later."
+    if isinstance(cause, LockNotAvailable | DeadlockDetected):
+        return "Another change of the same thing is under way. Try again in a few seconds."
+    first = str(error).strip().splitlines()[0]
+    return f"The database does not answer: {first}. Check DATABASE_URL, then try again."
 
 
 def _plain(value: object) -> object:

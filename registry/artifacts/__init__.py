@@ -11,10 +11,8 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from django.db import connection, transaction
-
 import registry.store
-from registry import conf, errors, ownership
+from registry import conf, errors, ownership, sweep_locks
 from registry.artifacts import signatures
 from registry.models import ModelVersion
 from registry.store import Place
@@ -23,8 +21,6 @@ from registry.store import Place
 SMALL_BYTES = 1024**2
 # A container stays until the last of its versions is forgotten: larger ones would keep more bytes for nothing.
 CONTAINER_BYTES = 16 * 1024**2
-# Any number, the same in every process and no other lock's: registrations share it, a sweep of the store has it alone.
-_SWEEP_LOCK = 7_206_113_408
 
 
 class ArtifactMissing(errors.Corrupted):
@@ -116,6 +112,15 @@ def check_each(versions: Sequence[ModelVersion]) -> Iterator[errors.PerennialErr
 
     Raises StoreUnavailable, which says nothing of any of them.
     """
+    for found in load_each(versions):
+        yield None if isinstance(found, bytes) else found
+
+
+def load_each(versions: Sequence[ModelVersion]) -> Iterator[bytes | errors.PerennialError]:
+    """Yield the bytes of each version as `load` returns them, in their order, or what it would raise.
+
+    Several are read at once, and no more than those are in memory. Raises StoreUnavailable.
+    """
     limit, opened = conf.current().max_artifact_bytes, ownership.artifact_store()
     contents = opened.get_each([_place(each) for each in versions if each.artifact_size <= limit])
     for version in versions:
@@ -142,7 +147,7 @@ def share_against_sweep(stored: Iterable[Stored]) -> None:
     keys = {key_of(each.container or each.digest) for each in stored if each.reused}
     if not keys:
         return
-    _lock("pg_advisory_xact_lock_shared")
+    sweep_locks.share(sweep_locks.ARTIFACTS)
     opened = ownership.artifact_store()
     if gone := sorted(key for key in keys if not opened.exists(key)):
         raise ArtifactSwept(f"{len(gone)} stored objects were swept before they were registered: {gone[0]}.")
@@ -154,19 +159,12 @@ def exclude_registrations() -> None:
     Whoever deletes objects takes it, and decides by rows and by a listing read after that: the age of an object may
     have changed while it waited.
     """
-    _lock("pg_advisory_xact_lock")
+    sweep_locks.have_alone(sweep_locks.ARTIFACTS)
 
 
 def key_of(digest: str) -> str:
     """Return the key under which bytes of this SHA-256 are stored."""
     return registry.store.artifact_key(digest)
-
-
-def _lock(function: str) -> None:
-    if not connection.in_atomic_block:
-        raise transaction.TransactionManagementError("Outside a transaction the lock would end at once.")
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {function}(%s)", [_SWEEP_LOCK])
 
 
 def _groups(contents: dict[str, bytes]) -> Iterator[dict[str, bytes]]:
@@ -203,17 +201,24 @@ def _put(opened: registry.store.Store, group: dict[str, bytes], format: str) -> 
 
 
 def _look(
-    version: ModelVersion, contents: Iterator[bytes | None], opened: registry.store.Store, limit: int
-) -> errors.PerennialError | None:
+    version: ModelVersion,
+    contents: Iterator[bytes | registry.store.StoreMissing | registry.store.StoreKeyInvalid],
+    opened: registry.store.Store,
+    limit: int,
+) -> bytes | errors.PerennialError:
     try:
         _refuse_larger(version, limit)
         content = next(contents)
-        verify(version, _read_again(version, opened, limit) if content is None else content)
+        if isinstance(content, registry.store.StoreKeyInvalid):
+            return content
+        if isinstance(content, registry.store.StoreMissing):
+            content = _read_again(version, opened, limit)
+        verify(version, content)
     except registry.store.StoreUnavailable:
         raise
     except errors.PerennialError as error:
         return error
-    return None
+    return content
 
 
 def _read(version: ModelVersion, opened: registry.store.Store, limit: int) -> bytes:

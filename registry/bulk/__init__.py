@@ -116,16 +116,21 @@ def roll_back(
     at: datetime,
     rehearsed: bool = False,
     verified: Verified | None = None,
+    again: bool = False,
 ) -> list[Step]:
     """Roll each model back to the champion before its present one; rehearsed, only say where it would go.
+
+    One that a roll back has moved last stays, unless it is to go back `again`.
 
     Inside a transaction give what `lifecycle.verify_returns` found before. Raises TooMany, ReasonMissing.
     """
     check(len(registered_models))
     if rehearsed:
-        done = lifecycle.preview_roll_back(registered_models, verified=verified)
+        done = lifecycle.preview_roll_back(registered_models, verified=verified, again=again)
     else:
-        done = lifecycle.roll_back_many(registered_models, actor=actor, reason=reason, at=at, verified=verified)
+        done = lifecycle.roll_back_many(
+            registered_models, actor=actor, reason=reason, at=at, verified=verified, again=again
+        )
     return [
         Step(registered_model=each, to=done.to.get(each.pk), refusal=done.refused.get(each.pk))
         for each in registered_models

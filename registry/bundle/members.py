@@ -34,6 +34,8 @@ PIECE_BYTES = 64 * 1024
 # Of the list of members at the end of the zip: seven entries with names of at most 23 letters.
 LIST_BYTES = 1024
 END_BYTES = 22
+# The kind of a block of zstd that is one byte, so many times.
+_REPEATED = 1
 _PLAIN = (0, 0)
 """Flags and method of a member that is stored as it is."""
 # Signature, flags, method, checksum, packed and unpacked bytes, lengths of name and extra field.
@@ -79,8 +81,12 @@ def announced(data: bytes, *, limits: Limits) -> int:
         raise BundleInvalid(f"{len(data)} bytes are more than {limits.max_bytes} allowed.")
     try:
         found = zstandard.get_frame_parameters(data)
+        is_alone = data[:4] == zstandard.FRAME_HEADER and _frame_bytes(data, found.has_checksum) == len(data)
     except zstandard.ZstdError as error:
         raise BundleInvalid("These bytes are no zstd frame.") from error
+    if not is_alone:
+        # Readers differ in what they make of several frames; sealed bytes have to say the same to each.
+        raise BundleInvalid("These bytes are not one zstd frame, and nothing but it.")
     size = int(found.content_size)
     if size in {0, zstandard.CONTENTSIZE_UNKNOWN, zstandard.CONTENTSIZE_ERROR}:
         raise BundleInvalid("The zstd frame does not say how large its content is.")
@@ -158,9 +164,7 @@ class _Stream:
 
     def __init__(self, data: bytes, size: int) -> None:
         self.size, self.offset = size, 0
-        # Across frames, so that a second one behind the first is noticed.
-        decompressor = zstandard.ZstdDecompressor(max_window_size=WINDOW_BYTES)
-        self._frames = decompressor.stream_reader(data, read_across_frames=True)
+        self._frame = zstandard.ZstdDecompressor(max_window_size=WINDOW_BYTES).stream_reader(data)
 
     @property
     def left(self) -> int:
@@ -189,9 +193,19 @@ class _Stream:
 
     def _read(self, most: int) -> bytes:
         try:
-            return bytes(self._frames.read(most)) if most else b""
+            return bytes(self._frame.read(most)) if most else b""
         except zstandard.ZstdError as error:
             raise BundleInvalid(f"The zstd frame is broken: {error}.") from error
+
+
+def _frame_bytes(data: bytes, has_checksum: bool) -> int:
+    """Return where the first frame ends, by the headers of its blocks (RFC 8878, 3.1.1)."""
+    place, is_last = zstandard.frame_header_size(data), False
+    while not is_last and place < len(data):
+        header = int.from_bytes(data[place : place + 3], "little")
+        is_last, kind, size = bool(header & 1), header >> 1 & 3, header >> 3
+        place += 3 + (1 if kind == _REPEATED else size)
+    return place + (4 if has_checksum else 0)
 
 
 def _header(stream: _Stream, name: str) -> _Place:

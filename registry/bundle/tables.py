@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from itertools import islice
 from typing import IO, Any, cast
 
 from registry import errors
 
 # Looked at at once: a chunk of rows lies in memory as text, cell by cell, whatever the number of columns.
 CHECKED_CELLS = 10_000
+CHECKED_CHARACTERS = 1_000_000
 READ_BYTES = 64 * 1024
 Cell = bool | int | float | str | datetime | date | None
 
@@ -174,12 +174,25 @@ def _head(row: list[str] | None, kinds: Sequence[Sequence[str]]) -> tuple[str, .
 
 def _count(rows: Iterator[list[str]], checkers: Sequence[Callable[[Iterable[str]], bool]], bounds: Bounds) -> int:
     count, width = 0, max(1, len(checkers))
-    while chunk := list(islice(rows, max(1, CHECKED_CELLS // width))):
+    for chunk in _chunks(rows, most=max(1, CHECKED_CELLS // width)):
         count += len(chunk)
         if count > bounds.rows or count * width > bounds.cells:
             raise TableTooLarge(f"A table has more than {bounds.rows} rows, or {bounds.cells} cells.")
         _check(chunk, checkers)
     return count
+
+
+def _chunks(rows: Iterator[list[str]], *, most: int) -> Iterator[list[list[str]]]:
+    chunk: list[list[str]] = []
+    characters = 0
+    for row in rows:
+        chunk.append(row)
+        characters += sum(map(len, row))
+        if len(chunk) == most or characters > CHECKED_CHARACTERS:
+            yield chunk
+            chunk, characters = [], 0
+    if chunk:
+        yield chunk
 
 
 def _check(rows: list[list[str]], checkers: Sequence[Callable[[Iterable[str]], bool]]) -> None:

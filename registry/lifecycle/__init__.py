@@ -17,7 +17,7 @@ from django.db import transaction
 
 from registry import artifacts, history, reasons
 from registry.artifacts import Stored
-from registry.lifecycle import placing, pointers, registration, succession
+from registry.lifecycle import admission, placing, pointers, registration, succession
 from registry.lifecycle.placing import NOMINATED, REJECTED, ChampionMoved, Placed, RolledBack
 from registry.lifecycle.pointers import Move
 from registry.lifecycle.registration import MetadataInvalid, Registration, VersionIdTaken
@@ -90,8 +90,6 @@ __all__ = [
 ]
 logger = logging.getLogger(__name__)
 
-REGISTERED = "registry.version.registered"
-
 
 def store_artifacts(contents: Sequence[bytes], *, format: str) -> list[Stored]:
     """Store artifacts durably, in their order. Call it before and outside the transaction that registers them."""
@@ -112,7 +110,7 @@ def register(
     versions = registration.insert(registrations, heads=heads, at=at)
     lines = [
         history.Line(
-            kind=REGISTERED,
+            kind=admission.REGISTERED,
             registered_model_id=version.registered_model_id,
             to_id=version.pk,
             actor=actor,
@@ -211,18 +209,21 @@ def roll_back_many(
     reason: str,
     at: datetime,
     verified: Verified | None = None,
+    again: bool = False,
 ) -> RolledBack:
     """Roll each model back to the champion before its present one; what cannot go back is left with its reason.
 
-    Raises ReasonMissing.
+    So is one that a roll back moved last, unless it is to go back `again`. Raises ReasonMissing.
     """
     said = reasons.given(reason)
     checked = verified or verify_returns(registered_models)
-    done = placing.back_many(registered_models, verified=checked, actor=actor, reason=said, at=at)
+    done = placing.back_many(registered_models, verified=checked, actor=actor, reason=said, at=at, again=again)
     logger.warning("%s models were rolled back by %s: %s", len(done.to), actor, said)
     return done
 
 
-def preview_roll_back(registered_models: Sequence[RegisteredModel], *, verified: Verified | None = None) -> RolledBack:
+def preview_roll_back(
+    registered_models: Sequence[RegisteredModel], *, verified: Verified | None = None, again: bool = False
+) -> RolledBack:
     """Return where `roll_back_many` would go, verified to the bytes, and why others stay; moves nothing."""
-    return placing.sound_returns(registered_models, verified or verify_returns(registered_models))
+    return placing.sound_returns(registered_models, verified or verify_returns(registered_models), again=again)

@@ -17,7 +17,7 @@ from registry import errors, history
 from registry.lifecycle import pointers, succession
 from registry.lifecycle.pointers import Move
 from registry.lifecycle.soundness import Verified
-from registry.lifecycle.succession import NothingToRollBackTo
+from registry.lifecycle.succession import NothingToRollBackTo, RolledBackAlready
 from registry.models import Event, ModelVersion, RegisteredModel
 
 NOMINATED = "registry.challenger.nominated"
@@ -156,19 +156,29 @@ def forward_many(
     return ByHand(placed=done.placed, refused=refused)
 
 
-def sound_returns(registered_models: Sequence[RegisteredModel], verified: Verified) -> RolledBack:
+def sound_returns(registered_models: Sequence[RegisteredModel], verified: Verified, *, again: bool) -> RolledBack:
     """Return where a roll back of each model would go, and why others cannot go back; moves nothing."""
     back = succession.returns([each.pk for each in registered_models])
-    to, refused = _sound_targets(registered_models, back, verified)
+    to, refused = _sound_targets(registered_models, back, verified, again=again)
     return RolledBack(to=to, refused=refused)
 
 
 def back_many(
-    registered_models: Sequence[RegisteredModel], *, verified: Verified, actor: str, reason: str, at: datetime
+    registered_models: Sequence[RegisteredModel],
+    *,
+    verified: Verified,
+    actor: str,
+    reason: str,
+    at: datetime,
+    again: bool,
 ) -> RolledBack:
-    """Roll each model back to the champion before its present one, those whose target's bytes hold."""
+    """Roll each model back to the champion before its present one, those whose target's bytes hold.
+
+    One that a roll back has moved last stays unless it is to go back `again`: a call that broke off, or whose answer
+    was lost, can be repeated.
+    """
     back = succession.returns([each.pk for each in registered_models])
-    to, refused = _sound_targets(registered_models, back, verified)
+    to, refused = _sound_targets(registered_models, back, verified, again=again)
     moves = [
         replace(returning(model_id, version, back[model_id]), reason=reason, digest=verified.digest(version.pk))
         for model_id, version in to.items()
@@ -194,14 +204,20 @@ def returning(model_id: int, version: ModelVersion, back: succession.Return) -> 
 
 
 def _sound_targets(
-    registered_models: Iterable[RegisteredModel], back: Mapping[int, succession.Return], verified: Verified
+    registered_models: Iterable[RegisteredModel],
+    back: Mapping[int, succession.Return],
+    verified: Verified,
+    *,
+    again: bool,
 ) -> tuple[dict[int, ModelVersion], dict[int, errors.PerennialError]]:
     to: dict[int, ModelVersion] = {}
     refused: dict[int, errors.PerennialError] = {}
     hints = succession.suggestions([model_id for model_id, each in back.items() if each.to is None])
     for each in registered_models:
         target = back[each.pk].to
-        if target is None:
+        if back[each.pk].is_back and not again:
+            refused[each.pk] = RolledBackAlready(f"{each} was rolled back, and nothing was promoted since.")
+        elif target is None:
             sentence, hint = f"{each} has no earlier champion that is ready.", hints.get(each.pk)
             refused[each.pk] = NothingToRollBackTo(sentence, next_step=hint)
         elif error := verified.refusal(target):

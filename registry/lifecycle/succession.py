@@ -67,6 +67,13 @@ class NoChampion(errors.NotFound):
     next_step = "Retrain it, by POST /api/v1/runs or manage.py retrain: what the gate passes becomes champion."
 
 
+class RolledBackAlready(errors.Conflict):
+    """What serves is there because of a roll back, so the same call once more would go further than anybody meant."""
+
+    code = "rolled_back_already"
+    next_step = "Say `again` (on the command line --again) to go back one champion more."
+
+
 class NothingToRollBackTo(errors.Conflict):
     """No earlier champion is ready."""
 
@@ -82,6 +89,8 @@ class Return:
     """The ready champion before the present one, not one that a rollback undid; None where there is none."""
     line: tuple[UUID | None, ...]
     """The champions one after the other, without what rollbacks undid; the last is the present one."""
+    is_back: bool = False
+    """Whether a roll back made the present champion serve."""
 
     def before(self, version_id: UUID) -> UUID | None:
         """Return which champion came before this one, or the present one where it never was champion."""
@@ -188,16 +197,20 @@ def earlier(registered_model: RegisteredModel) -> list[ModelVersion]:
 
 def returns(model_ids: Sequence[int]) -> dict[int, Return]:
     """Return for each of these models where a roll back goes, in two queries."""
-    lines = {model_id: tuple(_line(moves)) for model_id, moves in _moves(model_ids)}
+    found = dict(_moves(model_ids))
+    lines = {model_id: tuple(_line(moves)) for model_id, moves in found.items()}
+    went_back = {model_id for model_id, moves in found.items() if moves[-1][0] == history.ROLLED_BACK}
     wanted = {version_id for line in lines.values() for version_id in line[:-1] if version_id is not None}
     ready = ModelVersion.objects.select_related("registered_model__fleet").filter(state=ModelVersion.State.READY)
     versions = ready.in_bulk(list(wanted))
-    return {model_id: _return(lines.get(model_id, ()), versions) for model_id in model_ids}
+    return {
+        model_id: _return(lines.get(model_id, ()), versions, is_back=model_id in went_back) for model_id in model_ids
+    }
 
 
-def _return(line: tuple[UUID | None, ...], versions: Mapping[UUID, ModelVersion]) -> Return:
+def _return(line: tuple[UUID | None, ...], versions: Mapping[UUID, ModelVersion], *, is_back: bool) -> Return:
     earlier = (versions[each] for each in reversed(line[:-1]) if each and each in versions and each != line[-1])
-    return Return(to=next(earlier, None), line=line)
+    return Return(to=next(earlier, None), line=line, is_back=is_back)
 
 
 def _moves(model_ids: Sequence[int]) -> Iterable[tuple[int, list[tuple[str, UUID | None, UUID | None]]]]:

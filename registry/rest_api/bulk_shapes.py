@@ -141,6 +141,9 @@ class RollBackManyBody(parsing.StrictSerializer):
     filter = ModelsFilter()
     reason = serializers.CharField(required=False, max_length=500, default="", allow_blank=True)
     dry_run = serializers.BooleanField(required=False, default=False, help_text="say where each would go, move nothing")
+    again = serializers.BooleanField(
+        required=False, default=False, help_text="also models that a roll back moved last: one champion further back"
+    )
 
 
 class StepVersionSerializer(serializers.Serializer[Any]):

@@ -99,6 +99,7 @@ class FleetRollBack(views.ApiView):
                 at=timestamps.utc_now(),
                 rehearsed=given["dry_run"],
                 verified=verified,
+                again=given["again"],
             )
             return idempotency.Answer(status=200, data=telling.rolled_back(steps, dry_run=given["dry_run"]))
 

@@ -93,11 +93,14 @@ class Store(Protocol):
         True where the object is new; False where one was there before, which a sweeper may be about to delete.
         """
 
+    def put_each(self, items: Sequence[tuple[str, bytes]]) -> None:
+        """Do what `put` does for each key with its bytes; where a request takes long, some are on their way at once."""
+
     def get(self, key: str, *, start: int = 0, length: int | None = None) -> bytes:
         """Return the bytes from `start`, at most `length` of them. Raises StoreMissing."""
 
-    def get_each(self, places: Sequence[Place]) -> Iterator[bytes | None]:
-        """Yield what `get` returns for each, in their order; None where nothing is stored.
+    def get_each(self, places: Sequence[Place]) -> Iterator[bytes | StoreMissing | StoreKeyInvalid]:
+        """Yield what `get` returns for each, in their order, or why nothing of this one.
 
         Where a request takes long, some are on their way at once, and no more than those are in memory.
         """

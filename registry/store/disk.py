@@ -45,6 +45,11 @@ class DiskStore:
             _write_whole(path, data)
             return is_new
 
+    def put_each(self, items: Sequence[tuple[str, bytes]]) -> None:
+        """See Store. One after the other, as `get_each`."""
+        for key, data in items:
+            self.put(key, data)
+
     def get(self, key: str, *, start: int = 0, length: int | None = None) -> bytes:
         """See Store."""
         path = self._locate(key)
@@ -52,13 +57,13 @@ class DiskStore:
             file.seek(start)
             return file.read(-1 if length is None else length)
 
-    def get_each(self, places: Sequence[Place]) -> Iterator[bytes | None]:
+    def get_each(self, places: Sequence[Place]) -> Iterator[bytes | StoreMissing | StoreKeyInvalid]:
         """See Store. One after the other: a disk is not quicker when it is asked for many."""
         for place in places:
             try:
                 yield self.get(place.key, start=place.start, length=place.length)
-            except StoreMissing:
-                yield None
+            except (StoreMissing, StoreKeyInvalid) as error:
+                yield error
 
     def exists(self, key: str) -> bool:
         """See Store."""

@@ -38,6 +38,8 @@ MAX_RETRIES = 3
 LISTED_AT_ONCE = 1000
 # A request waits for the network some 10 to 50 ms, and what is on its way is in memory.
 READ_AT_ONCE = 16
+WRITTEN_AT_ONCE = 8
+BYTES_AT_ONCE = 64 * 1024**2
 _NEXT_STEP = "Check the bucket, its address, the keys (AWS_*) and the network, then try again."
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 
@@ -73,6 +75,12 @@ class ObjectStore:
                 obstore.put(self._client, key, data, use_multipart=False)
                 return False
 
+    def put_each(self, items: Sequence[tuple[str, bytes]]) -> None:
+        """See Store."""
+        with ThreadPoolExecutor(WRITTEN_AT_ONCE) as pool:
+            for _ in pool.map(lambda item: self.put(*item), items):
+                pass
+
     def get(self, key: str, *, start: int = 0, length: int | None = None) -> bytes:
         """See Store."""
         import obstore
@@ -89,11 +97,11 @@ class ObjectStore:
                     return b""
                 raise
 
-    def get_each(self, places: Sequence[Place]) -> Iterator[bytes | None]:
+    def get_each(self, places: Sequence[Place]) -> Iterator[bytes | StoreMissing | StoreKeyInvalid]:
         """See Store."""
         with ThreadPoolExecutor(READ_AT_ONCE) as pool:
-            for start in range(0, len(places), READ_AT_ONCE):
-                yield from pool.map(self._tried, places[start : start + READ_AT_ONCE])
+            for group in _groups(places):
+                yield from pool.map(self._tried, group)
 
     def exists(self, key: str) -> bool:
         """See Store."""
@@ -166,11 +174,11 @@ class ObjectStore:
             )
         return self.mark() or mark
 
-    def _tried(self, place: Place) -> bytes | None:
+    def _tried(self, place: Place) -> bytes | StoreMissing | StoreKeyInvalid:
         try:
             return self.get(place.key, start=place.start, length=place.length)
-        except StoreMissing:
-            return None
+        except (StoreMissing, StoreKeyInvalid) as error:
+            return error
 
     @contextlib.contextmanager
     def _reported(self, key: str) -> Iterator[None]:
@@ -226,6 +234,21 @@ def _connect(url: str, *, endpoint: str, seconds: float) -> Client:
         )
     except obstore.exceptions.BaseError as error:
         raise StoreUnavailable(f"{url} cannot be opened: {_told(error)}.", next_step=_NEXT_STEP) from error
+
+
+def _groups(places: Sequence[Place]) -> Iterator[list[Place]]:
+    """Yield what is read at once: few enough, and (where a length is said) small enough together."""
+    group: list[Place] = []
+    size = 0
+    for place in places:
+        length = BYTES_AT_ONCE if place.length is None else place.length
+        if group and (len(group) == READ_AT_ONCE or size + length > BYTES_AT_ONCE):
+            yield group
+            group, size = [], 0
+        group.append(place)
+        size += length
+    if group:
+        yield group
 
 
 def _check(key: str) -> None:

@@ -17,6 +17,7 @@ from registry.artifacts import Stored
 from registry.models import ModelVersion, RegisteredModel
 from tests import factories
 
+pytestmark = pytest.mark.django_db
 MIB = 1024**2
 NOW = factories.NOW
 
@@ -56,7 +57,6 @@ def somebody_waits() -> bool:
         return cursor.fetchone() is not None
 
 
-@pytest.mark.django_db
 @pytest.mark.requirement("R23")
 def test_two_thousand_small_artifacts_are_one_object_and_each_loads(place: None) -> None:
     contents = [f"artifact {number}".encode() * 10 for number in range(2000)]
@@ -104,7 +104,6 @@ def test_one_that_is_too_large_stores_none_of_the_call(settings: Settings) -> No
     assert objects() == []
 
 
-@pytest.mark.django_db
 def test_a_load_reads_its_range_and_nothing_else(artifact_folder: Path) -> None:
     versions = register(factories.registered_model(), lifecycle.store_artifacts([b"one", b"two"], format="test-1"))
     path = artifact_folder / container_of(versions[0])
@@ -118,7 +117,6 @@ def test_a_load_reads_its_range_and_nothing_else(artifact_folder: Path) -> None:
         artifacts.load(versions[0])
 
 
-@pytest.mark.django_db
 def test_a_truncated_container_refuses_what_is_cut_off_and_gives_the_rest(place: None) -> None:
     model = factories.registered_model()
     versions = register(model, lifecycle.store_artifacts([b"one", b"two", b"three"], format="test-1"))
@@ -129,7 +127,6 @@ def test_a_truncated_container_refuses_what_is_cut_off_and_gives_the_rest(place:
             artifacts.load(version)
 
 
-@pytest.mark.django_db
 def test_a_reader_with_an_old_row_follows_an_artifact_that_moved(place: None) -> None:
     model = factories.registered_model()
     [version, _] = register(model, lifecycle.store_artifacts([b"one", b"two"], format="test-1"))
@@ -140,7 +137,6 @@ def test_a_reader_with_an_old_row_follows_an_artifact_that_moved(place: None) ->
     assert artifacts.load(held) == b"one"
 
 
-@pytest.mark.django_db
 @pytest.mark.requirement("R04")
 def test_what_was_swept_between_storing_and_registering_is_refused_and_stored_again(place: None) -> None:
     model = factories.registered_model()

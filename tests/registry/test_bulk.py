@@ -257,6 +257,25 @@ def test_many_are_rolled_back_and_the_preview_says_so_before(models: list[Regist
         assert each.champion == version(each, 1)
 
 
+@pytest.mark.requirement("R14")
+def test_a_roll_back_of_many_that_is_repeated_goes_no_further(models: list[RegisteredModel]) -> None:
+    for number in (4, 5):
+        for each in models:
+            factories.champion(registered_model=each, at=LATER + timedelta(days=number))
+    at = LATER + timedelta(days=9)
+    first = bulk.roll_back(models[:2], actor="ada", reason="Doubled.", at=at)
+    repeated = bulk.roll_back(models, actor="ada", reason="Doubled.", at=at)
+    assert [each.refusal.code if each.refusal else None for each in repeated] == ["rolled_back_already"] * 2 + [None]
+    shown = bulk.roll_back(models, actor="ada", reason="", at=at, rehearsed=True)
+    assert {each.refusal.code if each.refusal else None for each in shown} == {"rolled_back_already"}
+    further = bulk.roll_back(models[:1], actor="ada", reason="That one too.", at=at, again=True)
+    assert first[0].to is not None and further[0].to is not None
+    assert further[0].to.number < first[0].to.number
+    factories.champion(registered_model=models[1], at=at)
+    [step] = bulk.roll_back(models[1:2], actor="ada", reason="Worse.", at=at)
+    assert step.refusal is None, "something was promoted since"
+
+
 # -- over HTTP
 
 
@@ -380,8 +399,10 @@ def test_a_fleet_is_rolled_back_over_http_after_a_preview(models: list[Registere
     assert body["results"][0]["before"]["number"] == 2
     assert (body["results"][0]["to"]["number"], body["results"][0]["entity"]) == (1, "e0")
     again = approver.post("fleets/bakery/rollback", asked).json()
-    assert [each["code"] for each in again["results"]] == ["nothing_to_roll_back_to"] * 2
-    assert again["results"][0]["next_step"] == "Ready are the versions 3, 2."
+    assert [each["code"] for each in again["results"]] == ["rolled_back_already"] * 2
+    further = approver.post("fleets/bakery/rollback", {**asked, "again": True}).json()
+    assert [each["code"] for each in further["results"]] == ["nothing_to_roll_back_to"] * 2
+    assert further["results"][0]["next_step"] == "Ready are the versions 3, 2."
 
 
 def test_a_roll_back_of_nothing_in_particular_is_refused(models: list[RegisteredModel]) -> None:

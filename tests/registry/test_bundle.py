@@ -185,9 +185,24 @@ def test_a_frame_without_a_size_is_refused() -> None:
         unpack(data)
 
 
-def test_more_than_one_frame_is_refused() -> None:
-    with pytest.raises(BundleInvalid, match="broken"):
-        unpack(bundle.pack(FULL) + frame(b"more"))
+SKIPPED = b"\x50\x2a\x4d\x18" + struct.pack("<I", 4) + b"more"
+
+
+@pytest.mark.parametrize("packed", [
+    lambda data: data + frame(b"more"), lambda data: data + SKIPPED, lambda data: SKIPPED + data,
+    lambda data: data + b"more",
+], ids=["two frames", "a frame to skip behind", "a frame to skip before", "bytes behind"])  # fmt: skip
+def test_more_than_one_frame_is_refused(packed: Callable[[bytes], bytes]) -> None:
+    with pytest.raises(BundleInvalid, match="one zstd frame"):
+        unpack(packed(bundle.pack(FULL)))
+
+
+@pytest.mark.parametrize("checksum", [True, False])
+@pytest.mark.parametrize("content", [bytes(400_000), os.urandom(400_000)], ids=["one byte repeated", "noise"])
+def test_a_frame_ends_where_its_blocks_say(content: bytes, checksum: bool) -> None:
+    compressor = zstandard.ZstdCompressor(write_content_size=True, write_checksum=checksum)
+    packed = compressor.compress(raw_zip(bundle.pack(replace(FULL, forecaster=content))))
+    assert unpack(packed).forecaster == content
 
 
 def test_packed_and_unpacked_bytes_have_bounds() -> None:

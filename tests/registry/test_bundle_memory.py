@@ -12,7 +12,7 @@ import pytest
 MOST_MIB = 12
 # Each bundle is made, and its making forgotten, before the process that measures begins: the peak of a process stays.
 MAKER = """
-import io, json, sys, zipfile
+import io, json, os, sys, zipfile
 import zstandard
 from registry import bundle
 
@@ -22,6 +22,10 @@ tables = {
     "blank": ([], b"\\r\\n" * ROWS),
     "wide": ([[f"c{n}", "int"] for n in range(5000)], None),
     "broad": ([[f"c{n}", "int"] for n in range(1000)], None),
+    # The picture makes every character of its row take four bytes.
+    "long": ([["a", "text"]], b"a\\r\\n" + b"".join(
+        os.urandom(300).hex().encode() + "\\N{CROISSANT}".encode() + b"x" * 59_000 + b"\\r\\n" for _ in range(400)
+    )),
     "honest": ([["a", "float"], ["b", "float"]], b"a,b\\r\\n" + b"1.0,2.0\\r\\n" * 100_000),
 }
 kinds, rows = tables[sys.argv[1]]
@@ -80,6 +84,7 @@ def run(script: str, *arguments: str, data: bytes = b"") -> bytes:
         ("blank", "table_too_large"),
         ("wide", "table_too_large"),
         ("broad", "test-1"),
+        ("long", "test-1"),
         ("honest", "test-1"),
     ],
 )
@@ -89,4 +94,4 @@ def test_a_small_bundle_of_very_many_cells_takes_no_memory(kind: str, found: str
     assert (audited["found"], audited["grown"] < MOST_MIB) == (found, True), audited
     rows = json.loads(run(READER, "rows", data=data))
     assert rows["grown"] < MOST_MIB, rows
-    assert rows["found"] == {"wide": "40", "broad": "900"}.get(kind, "100000")
+    assert rows["found"] == {"wide": "40", "broad": "900", "long": "400"}.get(kind, "100000")

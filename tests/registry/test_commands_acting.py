@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.db import OperationalError
+from psycopg.errors import LockNotAvailable
 from pytest_django import Settings
 
-from registry import identifiers, lifecycle
+from registry import bulk, identifiers, lifecycle
+from registry.bulk import targets
 from registry.exchange import seals
 from registry.models import Event, ModelVersion, RegisteredModel
 from tests import factories
@@ -179,3 +184,28 @@ def test_many_are_rolled_back_after_a_preview(model: RegisteredModel) -> None:
     assert (nothing.status, "--" in nothing.text) == (2, True)
     assert run("rollback", "bakery", "bread", "--all", "--reason", "x").status == 2
     assert run("rollback", "bakery", "--all", "--to", "1").status == 2
+
+
+def test_a_roll_back_of_many_that_breaks_off_says_what_has_moved(
+    model: RegisteredModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = factories.registered_model(fleet=model.fleet, entity_key="rolls")
+    for day in (1, 2):
+        factories.champion(registered_model=other, at=NOW + timedelta(days=day))
+    monkeypatch.setattr(targets, "MODELS_AT_ONCE", 1)
+    carried_out = bulk.roll_back
+
+    def contended(models: Sequence[RegisteredModel], **words: Any) -> list[bulk.Step]:
+        if other in models:
+            raise OperationalError("canceling statement due to lock timeout") from LockNotAvailable()
+        return carried_out(models, **words)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bulk, "roll_back", contended)
+        broken = run("rollback", "bakery", "--all", "--apply", "--reason", "Doubled.")
+    assert broken.status == 1
+    assert "1 went back, 0 cannot." in broken.text
+    assert "Another change of the same thing is under way. Try again in a few seconds." in broken.text
+    again = run("rollback", "bakery", "--all", "--apply", "--reason", "Doubled.", "--json")
+    outcomes = {each["entity"]: (each["outcome"], each.get("code")) for each in again.json["results"]}
+    assert outcomes == {"bread": ("refused", "rolled_back_already"), "rolls": ("rolled_back", None)}

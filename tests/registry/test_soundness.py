@@ -189,6 +189,8 @@ def test_each_of_many_that_does_not_hold_is_refused_for_what_it_is(
     paths = [artifact_folder / artifacts.key_of(each.artifact_digest) for each in many]
     paths[1].unlink()
     paths[4].write_bytes(b"x" * 99)
+    ModelVersion.objects.filter(pk=many[2].pk).update(artifact_digest="../" + "a" * 61)
+    many[2].refresh_from_db()
     settings.PERENNIAL_REGISTRY = {**settings.PERENNIAL_REGISTRY, "max_artifact_bytes": 100}
     found = lifecycle.verify_versions([large, *many])
     codes = {
@@ -196,8 +198,9 @@ def test_each_of_many_that_does_not_hold_is_refused_for_what_it_is(
     }
     assert codes == {
         large.number: "artifact_too_large", many[1].number: "artifact_missing", many[4].number: "artifact_corrupted",
+        many[2].number: "store_key_invalid",
     }  # fmt: skip
-    assert sorted(found.digests) == sorted(each.pk for each in many if each not in (many[1], many[4]))
+    assert sorted(found.digests) == sorted(each.pk for each in many if each not in (many[1], many[2], many[4]))
 
 
 @pytest.mark.django_db

@@ -45,7 +45,7 @@ def test_bytes_come_back_whole_and_in_part(opened: store.Store) -> None:
     assert opened.exists(KEY)
 
 
-def test_many_are_read_in_their_order_and_what_is_absent_is_none(opened: store.Store) -> None:
+def test_many_are_read_in_their_order_and_each_that_cannot_be_says_why(opened: store.Store) -> None:
     stored = {f"artifacts/{fan:02x}/{fan:02x}{'0' * 62}": bytes([fan]) * 10 for fan in range(40)}
     for key, data in stored.items():
         opened.put(key, data)
@@ -53,7 +53,9 @@ def test_many_are_read_in_their_order_and_what_is_absent_is_none(opened: store.S
     assert list(opened.get_each(parts)) == [bytes([fan]) * 3 for fan in reversed(range(40))]
     absent = store.Place(key=KEY[:-1] + "1")
     whole = [store.Place(key=key) for key in stored]
-    assert list(opened.get_each([whole[0], absent, whole[39]])) == [bytes(10), None, bytes([39]) * 10]
+    first, missing, refused, last = opened.get_each([whole[0], absent, store.Place(key="../x"), whole[39]])
+    assert (first, last) == (bytes(10), bytes([39]) * 10)
+    assert isinstance(missing, store.StoreMissing) and isinstance(refused, store.StoreKeyInvalid)
 
 
 def test_what_is_absent_is_said_to_be_missing(opened: store.Store) -> None:

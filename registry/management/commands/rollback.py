@@ -29,6 +29,9 @@ class Command(terminal.Command):
         )
         _add_filter(parser)
         parser.add_argument("--reason", default="", help="why; kept in the ledger")
+        parser.add_argument(
+            "--again", action="store_true", help="of many: also those that a roll back moved last, one further back"
+        )
         parser.add_argument("--apply", action="store_true", help="of many: do it; without it only show it")
         parser.add_argument("--json", action="store_true", help="answer in JSON")
 
@@ -65,22 +68,32 @@ class Command(terminal.Command):
 
     def _many(self, fleet: Fleet, wanted: Wanted, options: dict[str, Any]) -> None:
         steps: list[Step] = []
-        for models in targets.walk(targets.models(fleet, wanted)):
-            steps += bulk.roll_back(
-                models,
-                actor=terminal.actor(),
-                reason=options["reason"],
-                at=timestamps.utc_now(),
-                rehearsed=not options["apply"],
-            )
-        if options["json"]:
-            self.print_json(telling.rolled_back(steps, dry_run=not options["apply"]))
-        else:
-            self._show(fleet, steps, applied=options["apply"])
+        is_whole = False
+        try:
+            for models in targets.walk(targets.models(fleet, wanted)):
+                steps += bulk.roll_back(
+                    models,
+                    actor=terminal.actor(),
+                    reason=options["reason"],
+                    at=timestamps.utc_now(),
+                    rehearsed=not options["apply"],
+                    again=options["again"],
+                )
+            is_whole = True
+        finally:
+            # What has moved stays moved, whatever ended the rest: nobody should have to guess which.
+            if steps or is_whole:
+                self._tell(fleet, steps, options)
         if not steps:
             self.end(terminal.NOTHING_TO_DO)
         if any(each.refusal for each in steps):
             self.end(terminal.FAILED)
+
+    def _tell(self, fleet: Fleet, steps: Sequence[Step], options: dict[str, Any]) -> None:
+        if options["json"]:
+            self.print_json(telling.rolled_back(steps, dry_run=not options["apply"]))
+        else:
+            self._show(fleet, steps, applied=options["apply"])
 
     def _show(self, fleet: Fleet, steps: Sequence[Step], *, applied: bool) -> None:
         if not steps:
