@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 from itertools import islice
 from uuid import UUID
 
-from registry import artifacts, errors, history
+from registry import artifacts, deadlines, errors, history
 from registry.lifecycle import succession
 from registry.models import ModelVersion, RegisteredModel
 
 State = ModelVersion.State
+# Clients and proxies give up on a request after 30 s; what is done then would be done behind their back.
+VERIFY_SECONDS = 20.0
 _NEEDED = {"promote": State.READY, "restore": State.ARCHIVED, "release": State.QUARANTINED}
 
 
@@ -24,6 +26,13 @@ class VersionChanged(errors.Conflict):
 
     code = "version_changed"
     next_step = "Try again."
+
+
+class NotVerifiedInTime(errors.Unavailable):
+    """Its bytes were not read within the time that a call for many has."""
+
+    code = "not_verified_in_time"
+    next_step = "Give the same call again for those that are left, or for fewer at once."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,14 +58,22 @@ class Verified:
 
 
 def verify_versions(versions: Iterable[ModelVersion]) -> Verified:
-    """Read and verify the bytes of versions; none of them stays in memory. Raises StoreUnavailable."""
+    """Read and verify the bytes of versions, as many as a person waits for; none of them stays in memory.
+
+    Raises StoreUnavailable.
+    """
+    until = deadlines.after(VERIFY_SECONDS)
     digests: dict[UUID, str] = {}
     refused: dict[UUID, errors.PerennialError] = {}
     champions: dict[UUID, UUID | None] = {}
     remaining = iter(versions)
     while some := list(islice(remaining, history.BATCH_ROWS)):
-        for version, error in zip(some, artifacts.check_each(some), strict=True):
+        found = artifacts.check_each(some)
+        for version in some:
             champions[version.pk] = version.registered_model.champion_id
+            # The first is verified in any case, so that a call which is repeated comes to its end.
+            is_late = until.is_over and (digests or refused)
+            error = NotVerifiedInTime(f"{version} was not verified any more.") if is_late else next(found)
             if error is None:
                 digests[version.pk] = version.artifact_digest
             else:

@@ -12,6 +12,7 @@ from django.db import connection
 from pytest_django import Settings
 
 from registry import artifacts, bulk, errors, holding, lifecycle, store
+from registry.lifecycle import soundness
 from registry.models import Event, ModelVersion, RegisteredModel
 from tests import admin_pages, factories
 from tests.config.commands import run
@@ -214,3 +215,17 @@ def test_another_folder_in_place_of_the_store_says_nothing_of_any_version(
         lifecycle.promote_many_by_hand([version(model, 3).pk], actor="ada", reason="Needed.", at=LATER)
     model.refresh_from_db()
     assert model.champion == champion
+
+
+@pytest.mark.django_db
+def test_what_is_not_verified_in_time_is_left_and_the_call_can_be_repeated(
+    model: RegisteredModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(soundness, "VERIFY_SECONDS", -1.0)
+    others = [factories.registered_model(fleet=model.fleet, entity_key=name) for name in ("rolls", "buns")]
+    wanted = [factories.version(registered_model=each, at=LATER).pk for each in others]
+    first = lifecycle.promote_many_by_hand(wanted, actor="ada", reason="Needed.", at=LATER)
+    assert len(first.changed) == 1
+    [(left, error)] = first.refused.items()
+    assert error.code == "not_verified_in_time"
+    assert lifecycle.promote_many_by_hand([left], actor="ada", reason="Needed.", at=LATER).changed == {left}
