@@ -132,14 +132,24 @@ def _runs(request: HttpRequest, now: datetime) -> Iterable[Item]:
 
 def _versions(request: HttpRequest, now: datetime) -> Iterable[Item]:
     rows = base.scoped(ModelVersion.objects.all(), request, "registered_model__fleet__tenant")
-    quarantined = rows.filter(state=ModelVersion.State.QUARANTINED).count()
-    if quarantined:
+    quarantined = rows.filter(state=ModelVersion.State.QUARANTINED)
+    served = quarantined.filter(promoted_at__isnull=False).count()
+    if served:
         yield Item(
             urgency="critical",
-            what="Versions are quarantined: their artifacts do not hold.",
-            count=quarantined,
-            address=display.listing(ModelVersion, state__exact="quarantined"),
-            next_step="Roll back, then restore the file from a backup.",
+            what="Versions that serve, or once did, are quarantined.",
+            count=served,
+            address=display.listing(ModelVersion, state__exact="quarantined", promoted_at__isnull="False"),
+            next_step="Their histories say why. Roll back; restore a damaged file, then release its version.",
+        )
+    refused = quarantined.filter(promoted_at__isnull=True).count()
+    if refused:
+        yield Item(
+            urgency="info",
+            what="Versions that never served are quarantined.",
+            count=refused,
+            address=display.listing(ModelVersion, state__exact="quarantined", promoted_at__isnull="True"),
+            next_step="Their histories say why. What nobody will mend can go: POST versions/bulk, action forget.",
         )
 
 

@@ -83,7 +83,10 @@ def announced(data: bytes, *, limits: Limits) -> int:
         found = zstandard.get_frame_parameters(data)
         is_alone = data[:4] == zstandard.FRAME_HEADER and _frame_bytes(data, found.has_checksum) == len(data)
     except zstandard.ZstdError as error:
-        raise BundleInvalid("These bytes are no zstd frame.") from error
+        raise BundleInvalid(
+            "These bytes are no zstd frame.",
+            next_step="A bundle is what a download gives; what a library has written is sent as forecaster.",
+        ) from error
     if not is_alone:
         # Readers differ in what they make of several frames; sealed bytes have to say the same to each.
         raise BundleInvalid("These bytes are not one zstd frame, and nothing but it.")

@@ -116,11 +116,14 @@ def check(registered_model: RegisteredModel, version: ModelVersion, *, champion_
         raise _not_ready(f"Version {version.number}", state, _suggestion(registered_model, champion_id))
 
 
+_WAYS = {
+    ModelVersion.State.PENDING: "A worker lets its trainer read it first; without one: manage.py inspect. ",
+    ModelVersion.State.ARCHIVED: "Restore it first. ",
+}
+
+
 def _not_ready(name: str, state: str, hint: str) -> VersionNotReady:
-    waits = "A worker lets its trainer read it first; without one: manage.py inspect. "
-    return VersionNotReady(
-        f"{name} is {state}.", next_step=(waits if state == ModelVersion.State.PENDING else "") + hint
-    )
+    return VersionNotReady(f"{name} is {state}.", next_step=_WAYS.get(state, "") + hint)
 
 
 def _suggestion(registered_model: RegisteredModel, champion_id: UUID | None) -> str:
@@ -166,7 +169,7 @@ def placeable(version_ids: Sequence[UUID]) -> tuple[dict[UUID, ModelVersion], di
 def _unplaceable(version: ModelVersion, hints: Mapping[int, str], named: set[int]) -> errors.PerennialError | None:
     model, hint = (
         version.registered_model,
-        hints.get(version.registered_model_id, "No version of it is ready: retrain."),
+        hints.get(version.registered_model_id, "No other version of it is ready: retrain."),
     )
     if model.champion_id == version.pk:
         return AlreadyChampion(f"{version} is the champion already.", next_step=hint)

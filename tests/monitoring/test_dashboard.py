@@ -68,7 +68,9 @@ def test_every_number_leads_to_the_rows_that_it_counts() -> None:
         at=now,
     )
     broken = factories.version(registered_model=model)
-    ModelVersion.objects.filter(pk=broken.pk).update(state="quarantined")
+    other = factories.registered_model(fleet=model.fleet)
+    served = factories.champion(registered_model=other)
+    ModelVersion.objects.filter(pk__in=[broken.pk, served.pk]).update(state="quarantined")
     factories.run(registered_model=model, requested_at=now, finished_at=now, state="failed", code="series_too_short")
     factories.run(registered_model=model, requested_at=now, finished_at=now, state="failed", code="quarantined")
     factories.run(registered_model=model, requested_at=now, finished_at=now, state="succeeded", verdict="passed")
@@ -77,7 +79,7 @@ def test_every_number_leads_to_the_rows_that_it_counts() -> None:
     RetrainingPolicy.objects.filter(pk=policy.pk).update(next_due_at=now - timedelta(hours=1))
     http = admin_pages.client()
     items, answer = attended(http)
-    assert len(items) == 5
+    assert len(items) == 6
     for item in items.values():
         found = http.get(item.address)
         assert found.context["cl"].result_count == item.count, item.what

@@ -83,7 +83,7 @@ def test_what_cannot_be_promoted_is_left_with_its_reason(models: list[Registered
         version(second, 3).pk: "version_not_ready",
         damaged.pk: "artifact_corrupted",
     }
-    assert done.refused[version(second, 3).pk].next_step == "Ready are the versions 1."
+    assert done.refused[version(second, 3).pk].next_step == "Restore it first. Ready are the versions 1."
 
 
 def test_an_overtaken_promotion_is_refused(models: list[RegisteredModel], monkeypatch: pytest.MonkeyPatch) -> None:
