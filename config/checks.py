@@ -19,7 +19,7 @@ from registry.history import restoring
 from training import clock, workers
 
 API_ROUTE = "api/v1/"
-QUEUES = ("control", "maintenance", "interactive", "training")
+QUEUES = ("control", "export", "maintenance", "interactive", "training")
 REDIS_SECONDS = 1.0
 TICK_SILENT = timedelta(seconds=60)  # the dispatcher ticks every second, the slowest sweep every quarter of a minute
 

@@ -32,6 +32,8 @@ def installation(*, web_port: int, training_slots: int | None = None) -> list[Pr
         web(port=web_port),
         beat(),
         worker("control", queues="control", slots=1),
+        # Of its own: a store or a network folder that hangs holds it for minutes.
+        worker("export", queues="export", slots=1),
         # Of its own: what frees space works for a minute at a time, and the dispatcher is asked every second.
         worker("maintenance", queues="maintenance", slots=1),
         worker("interactive", queues="interactive", slots=1),

@@ -26,11 +26,13 @@ def sweeps(training: TrainingConf) -> dict[str, Sweep]:
         "inspect": Sweep(task="training.inspect", every=training.inspect_every_seconds, queue="interactive"),
         "due-slots": Sweep(task="training.fire_due_slots", every=training.sweep_every_seconds),
         "stalled-runs": Sweep(task="training.requeue_stalled", every=training.sweep_every_seconds),
-        # Files follow within 10 s: two of these, and the work of one.
-        "export": Sweep(task="registry.export", every=5),
+        # Files follow within 10 s: two of these, and the work of one. A store or a network folder that hangs holds up
+        # its queue for minutes, so nothing else waits there.
+        "export": Sweep(task="registry.export", every=5, queue="export"),
         # These work for a minute at a time, on a queue where nothing else waits for them.
         "retention": Sweep(task="registry.mark", every=HOUR, queue="maintenance"),
-        "retention-sweep": Sweep(task="registry.sweep", every=HOUR, queue="maintenance"),
+        # A round every hour; the ticks between go on with one that a minute did not suffice for.
+        "retention-sweep": Sweep(task="registry.sweep", every=300, queue="maintenance"),
         "orphans": Sweep(task="registry.sweep_orphans", every=DAY, queue="maintenance"),
         "temporary": Sweep(task="registry.sweep_temporary", every=DAY, queue="maintenance"),
         "snapshots": Sweep(task="training.sweep_snapshots", every=DAY, queue="maintenance"),

@@ -185,7 +185,7 @@ def queues() -> list[Any]:
     """Return the declared queues; a message for any other is refused."""
     from kombu import Queue
 
-    return [Queue(name) for name in ("control", "maintenance", "interactive", "training", "monitoring")]
+    return [Queue(name) for name in ("control", "export", "maintenance", "interactive", "training", "monitoring")]
 
 
 CELERY_TASK_QUEUES = queues()

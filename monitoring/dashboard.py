@@ -26,7 +26,7 @@ RECENT = timedelta(hours=24)
 OUTCOME_DAYS = 30
 SHOWN = 8
 WORKERS_FOR = timedelta(hours=1)  # a worker that fell silent is shown for so long
-QUEUES = ("control", "maintenance", "interactive", "training", "monitoring")
+QUEUES = ("control", "export", "maintenance", "interactive", "training", "monitoring")
 NEEDED_QUEUES = ("interactive", "training")
 BEAT_SILENT = timedelta(seconds=60)
 

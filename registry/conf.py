@@ -74,7 +74,7 @@ class RegistryConf:
     export_dir: str = ""
     """Folder below which versions are exported; empty: the folder `exports` of the state folder."""
     export_seconds: float = 2.0
-    """Longest work of one sweep of the exports: the control queue has other things to do."""
+    """Longest work of one sweep of the exports; the next begins five seconds after it did."""
     export_grace_seconds: int = 600
     """Age of the pointer file before folders that it does not need go: readers finish what they began."""
     page_size: int = 50

@@ -34,7 +34,10 @@ class StoreForeign(StoreUnavailable):
     code = "store_foreign"
     next_step = (
         "Check PERENNIAL_REGISTRY_ARTIFACT_URL, PERENNIAL_REGISTRY_BACKUP_URL and DATABASE_URL: every installation "
-        "needs stores of its own. `manage.py store` shows whose they are."
+        "needs stores of its own, and `manage.py store` shows whose they are. If this database was restored from a "
+        "dump older than the mark and takes the place of the one that wrote it, the store is its own: manage.py store "
+        "--claim, and which store. If it is a copy that goes on beside the original, never claim the original's store: "
+        "run manage.py store --separate and set other addresses."
     )
 
 
@@ -136,13 +139,16 @@ def _guarded(purpose: str, url: str) -> Store:
 
 def _admit(opened: Store, purpose: str, url: str) -> None:
     """Let bytes in, and mark the store where nothing says yet whose it is. Raises StoreUnavailable."""
-    ours = _mark(purpose)
+    installation = _installation()
+    ours = Mark(installation=installation.pk, purpose=purpose)
     if (url, ours) in _admitted:
         return
-    if not _judge(opened, ours, url):
-        stands = _claim(opened, ours, url, replacing=False)
-        if stands != ours:
-            raise _foreign(stands, ours, url)
+    if _judge(opened, ours, url):
+        if getattr(installation, _COLUMNS[purpose]) != url:
+            # It moved with its mark, or who marked it came no further.
+            _note(purpose, url)
+    elif (stands := _claim(opened, ours, url, replacing=False)) != ours:
+        raise _foreign(stands, ours, url)
     if not opened.can_vanish:
         _admitted.add((url, ours))
 
@@ -210,9 +216,13 @@ def _claim(opened: Store, ours: Mark, url: str, *, replacing: bool) -> Mark:
     stands = opened.claim(ours, replacing=replacing)
     if stands == ours:
         # The mark first: a place that is noted here and has no mark counts as lost.
-        _installation()
-        Installation.objects.update(**{_COLUMNS[ours.purpose]: url})
+        _note(ours.purpose, url)
     return stands
+
+
+def _note(purpose: str, url: str) -> None:
+    _installation()
+    Installation.objects.update(**{_COLUMNS[purpose]: url})
 
 
 def _mark(purpose: str) -> Mark:

@@ -7,16 +7,17 @@ What fails in one fleet, or in one of the jobs, is logged and leaves the others 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
 from celery import shared_task
 
-from registry import conf, deadlines, locks, ticks, timestamps
+from registry import conf, deadlines, errors, locks, ticks, timestamps
 from registry.deadlines import Deadline
 from registry.export import following
-from registry.retention import marking, orphans, sweeping
+from registry.retention import forgetting, marking, orphans, sweeping
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -42,10 +43,11 @@ def sweep(**_: Any) -> None:
     now, until = _begin("retention-sweep")
     if not conf.current().retention_enabled:
         return
-    steps = list(_in_time("retention-sweep", sweeping.sweep(actor=ACTOR, at=now, until=until), until))
+    steps = list(_in_time("retention-sweep", sweeping.go_on(actor=ACTOR, at=now, until=until), until))
     swept, freed = sum(len(step.versions) for step in steps), sum(step.removed.size for step in steps)
     if swept:
         logger.info("retention swept %s versions, %s bytes", swept, freed)
+    _tell_refused([error for step in steps for error in step.refused.values()])
 
 
 @shared_task(name="registry.sweep_orphans")
@@ -87,6 +89,14 @@ def export_versions(**_: Any) -> None:
     with locks.lease("sweep:export", seconds=limits.lock_lease_seconds) as lease:
         if lease.held:
             following.sweep(at=now, seconds=limits.export_seconds)
+
+
+def _tell_refused(refused: Sequence[errors.PerennialError]) -> None:
+    """Log once what a tick had to leave, by code: it stays due, and comes up in every round."""
+    counted = Counter(each.code for each in refused if not isinstance(each, forgetting.NotCopiedInTime))
+    for code, count in counted.items():
+        example = next(each for each in refused if each.code == code)
+        logger.warning("retention left %s versions that are due: %s, such as: %s", count, code, example)
 
 
 def _begin(name: str) -> tuple[datetime, Deadline]:

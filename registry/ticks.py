@@ -22,6 +22,28 @@ def reached(name: str) -> int:
     return Bookmark.objects.filter(name=name).values_list("event_id", flat=True).first() or 0
 
 
+def kept_at(name: str) -> datetime | None:
+    """Return when a job last noted how far it has come; None where it never did."""
+    return Bookmark.objects.filter(name=name).values_list("at", flat=True).first()
+
+
 def keep(name: str, place: int, *, at: datetime) -> None:
     """Note how far a job has come, so that its next run goes on there."""
     Bookmark.objects.update_or_create(name=name, defaults={"event_id": place, "at": at})
+
+
+def noted(prefix: str) -> dict[str, Bookmark]:
+    """Return the notes whose names begin so, by the rest of the name."""
+    found = Bookmark.objects.filter(name__startswith=prefix)
+    return {bookmark.name.removeprefix(prefix): bookmark for bookmark in found}
+
+
+def note(name: str, place: int, *, at: datetime) -> None:
+    """Note that something begins, in one statement, so that whoever finds the note knows that it did not end."""
+    row = Bookmark(name=name, event_id=place, at=at)
+    Bookmark.objects.bulk_create([row], update_conflicts=True, unique_fields=["name"], update_fields=["event_id", "at"])
+
+
+def drop(name: str) -> None:
+    """Remove a note: what it told of has ended."""
+    Bookmark.objects.filter(name=name).delete()

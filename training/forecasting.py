@@ -87,8 +87,13 @@ def note_failure(version: ModelVersion, error: errors.PerennialError, *, at: dat
     every version at once; bytes that are not those of the row never are.
     """
     logger.warning("%s cannot be loaded: %s", version, error, extra={"version": str(version.pk), "code": error.code})
-    if isinstance(error, artifacts.ArtifactMissing | artifacts.ArtifactCorrupted):
+    if is_damage(error):
         lifecycle.quarantine([version.pk], actor="system", reason=error.sentence, at=at, cause=DAMAGED)
+
+
+def is_damage(error: errors.PerennialError) -> bool:
+    """Return whether an error says that the very bytes of a version are not those of its row, or are gone."""
+    return isinstance(error, artifacts.ArtifactMissing | artifacts.ArtifactCorrupted)
 
 
 def load(version: ModelVersion) -> Forecaster:
@@ -106,7 +111,7 @@ def load(version: ModelVersion) -> Forecaster:
 
 
 def content_of(version: ModelVersion) -> bytes:
-    """Return the bytes of a version, verified and not parsed. Raises ArtifactCorrupted, ArtifactMissing."""
+    """Return the bytes of a version, verified and not parsed. Raises what `artifacts.load` raises."""
     return artifacts.load(version)
 
 

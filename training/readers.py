@@ -12,10 +12,11 @@ import select
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import IO
 
 from registry import errors
 from registry.bundle import Limits
@@ -25,6 +26,9 @@ from training.reading import Answer, Outcome
 START_SECONDS = 120.0
 # An answer that has not come by then may take long: time to record the ones before it.
 PATIENCE_SECONDS = 0.5
+KEPT_BYTES = 1024
+"""Of what the process says as its errors, which may tell why it ended."""
+LAST_WORDS_SECONDS = 1.0
 _KEPT_VARIABLES = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT")
 
 
@@ -48,15 +52,18 @@ class Reader:
     def __init__(self, *, seconds: float, limits: Limits) -> None:
         self._seconds, self._limits = seconds, limits
         self._process: subprocess.Popen[bytes] | None = None
+        self._told: _Tail | None = None
+        self._ready: set[str] = set()
 
     def read(self, content: bytes, *, trainer: str, meanwhile: Callable[[], None]) -> Answer:
         """Return what became of the bytes; calls `meanwhile` once where that takes long.
 
         Raises TrainerAbsent, ReaderUnavailable.
         """
-        process = self._prepare(trainer, len(content))
+        process = self.prepare(trainer)
+        frame = {"trainer": trainer, "size": len(content), "limits": asdict(self._limits)}
         with _clock(process, self._seconds) as expired:
-            answer = _ask(process, content, meanwhile)
+            answer = _ask(process, _line(frame) + content, meanwhile)
         if expired.is_set():
             answer = answer or Answer(outcome=Outcome.UNREAD, why=f"reading it takes longer than {self._seconds:g} s.")
         answer = answer or Answer(outcome=Outcome.UNREAD, why="reading it ended the process that tried.")
@@ -68,21 +75,70 @@ class Reader:
     def end(self) -> None:
         """Stop the process, if there is one."""
         if self._process is not None:
-            self._process.kill()
-            self._process.communicate()
+            _stop(self._process)
             self._process = None
 
-    def _prepare(self, trainer: str, size: int) -> subprocess.Popen[bytes]:
-        process = self._process = self._process or _start()
-        frame = {"trainer": trainer, "size": size, "limits": asdict(self._limits)}
+    def prepare(self, trainer: str) -> subprocess.Popen[bytes]:
+        """Return the process with the trainer ready to read. Raises TrainerAbsent, ReaderUnavailable."""
+        process = self._running()
+        if trainer in self._ready:
+            return process
         with _clock(process, START_SECONDS):
-            answer = _ask(process, json.dumps(frame).encode() + b"\n", _nothing)
+            answer = _ask(process, _line({"trainer": trainer}), _nothing)
         if answer is None:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=LAST_WORDS_SECONDS)
             self.end()
-            raise ReaderUnavailable(f"The process that reads forecasters of {trainer} does not start.")
+            told = self._told.last() if self._told else ""
+            raise ReaderUnavailable(f"The process that reads forecasters of {trainer} does not start. {told}".strip())
         if answer.outcome is Outcome.ABSENT:
             raise TrainerAbsent(f"No forecaster of {trainer} can be read here: {answer.why}")
+        self._ready.add(trainer)
         return process
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is not None and self._process.poll() is None:
+            return self._process
+        self.end()  # It was ended by somebody between two versions, which is the fault of neither.
+        try:
+            self._process = _start()
+        except OSError as error:
+            raise ReaderUnavailable(f"No process starts that could read forecasters: {error}.") from error
+        assert self._process.stderr is not None
+        self._told, self._ready = _Tail(self._process.stderr), set()
+        return self._process
+
+
+class _Tail:
+    """The end of what a process says as its errors, read while it speaks so that it never waits."""
+
+    def __init__(self, said: IO[bytes]) -> None:
+        self._said, self._kept = said, b""
+        self._thread = threading.Thread(target=self._listen, name="reader's errors", daemon=True)
+        self._thread.start()
+
+    def last(self) -> str:
+        """Return it once the process has ended; waits not long, for a child of it may have kept the pipe."""
+        self._thread.join(timeout=LAST_WORDS_SECONDS)
+        return self._kept.decode(errors="replace").strip()
+
+    def _listen(self) -> None:
+        with self._said:
+            while more := os.read(self._said.fileno(), KEPT_BYTES):
+                self._kept = (self._kept + more)[-KEPT_BYTES:]
+
+
+def _line(frame: Mapping[str, object]) -> bytes:
+    return json.dumps(frame).encode() + b"\n"
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        assert pipe is not None
+        with suppress(OSError):  # What it did not take is flushed once more, in vain.
+            pipe.close()
 
 
 def _ask(process: subprocess.Popen[bytes], said: bytes, meanwhile: Callable[[], None]) -> Answer | None:
@@ -132,7 +188,7 @@ def _start() -> subprocess.Popen[bytes]:
         [sys.executable, "-m", "training.reading"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         cwd=Path(__file__).resolve().parents[1],
         env={**kept, **threads},
     )

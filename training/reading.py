@@ -1,8 +1,8 @@
 """`python -m training.reading`: tries whether trainers can read forecasters, in a process that may die of it. Pure.
 
-Its memory is limited, its environment empty, and it knows no database. On standard input it takes a line of JSON
-(`trainer`, `size`, `limits`), answers whether that trainer is there to read, takes that many bytes of a bundle, and
-answers what became of them.
+Its memory is limited, its environment empty, and it knows no database. On standard input it takes lines of JSON: to
+one with `trainer` alone it answers whether that trainer is there to read; after one with `size` and `limits` as well
+it takes that many bytes of a bundle, and answers what became of them.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ import importlib.util
 import json
 import os
 import sys
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import IO, Any
 
 from registry import errors
@@ -49,19 +51,21 @@ def main(asked: IO[bytes], answers: IO[str]) -> None:
     """Answer frame by frame until the input ends."""
     while line := asked.readline():
         frame: dict[str, Any] = json.loads(line)
-        ready = prepare(frame["trainer"])
-        _say(ready, answers)
-        if ready.outcome is Outcome.READY:
+        if "size" in frame:
             content = asked.read(frame["size"])
             _say(read(content, trainer=frame["trainer"], limits=Limits(**frame["limits"])), answers)
+        else:
+            _say(prepare(frame["trainer"]), answers)
 
 
 def prepare(trainer: str) -> Answer:
     """Import what the trainer needs, which takes seconds and is not the fault of any forecaster."""
     try:
         table.find(trainer)
-    except (errors.PerennialError, ImportError) as error:
-        return Answer(outcome=Outcome.ABSENT, why=str(error)[:300])
+    except errors.PerennialError as error:
+        return Answer(outcome=Outcome.ABSENT, why=error.sentence)
+    except Exception as error:  # A broken library raises anything at import, and that is the fault of no forecaster.
+        return Answer(outcome=Outcome.ABSENT, why=f"{type(error).__name__}: {str(error)[:300]}")
     return Answer(outcome=Outcome.READY)
 
 
@@ -103,7 +107,16 @@ def _limit_memory() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
 
 
+def _die_first() -> None:
+    """Let the system end this process, which is made for it, before the worker that waits for it."""
+    score = Path("/proc/self/oom_score_adj")
+    if score.exists():  # on Linux alone; in some containers it cannot be written
+        with suppress(OSError):
+            score.write_text("1000")
+
+
 if __name__ == "__main__":
+    _die_first()
     _limit_memory()
     # What a library prints, in Python or beneath it, must not pass for an answer.
     with os.fdopen(os.dup(1), "w") as answers:

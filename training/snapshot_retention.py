@@ -7,17 +7,17 @@ row never ends without its file. The store is asked nothing else under it. Knows
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
 from registry import conf as registry_conf
-from registry import ownership
+from registry import ownership, sweep_locks, ticks
 from registry.models import ModelVersion
 from registry.store import Entry, Store
 from training import conf
@@ -25,9 +25,11 @@ from training.models import Batch, Snapshot, Source
 
 # Who records a snapshot waits meanwhile, and a slow store answers in tenths of a second.
 REMOVED_AT_ONCE = 20
+# Their names are looked up in one statement; the store is asked for those alone that no row names.
+LOOKED_AT_ONCE = 1000
 PREFIX = "snapshots/"
-# Any number, the same in every process and no other lock's.
-_LOCK = 7_206_113_409
+PLACE = "snapshots"
+"""Bookmark: the source in whose folder the sweep of nameless files is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +52,7 @@ def record(source: Source, digest: str, data: bytes, *, values: Mapping[str, Any
     opened, location = _opened(), location_of(source, digest)
     opened.put(location, data)
     with transaction.atomic():
-        _lock("pg_advisory_xact_lock_shared")
+        sweep_locks.share(sweep_locks.SNAPSHOTS)
         if not opened.exists(location):
             # Swept between the two: it lay there, old, and no row named it.
             opened.put(location, data)
@@ -72,40 +74,56 @@ def sweep(*, at: datetime) -> Iterator[Swept]:
 
 
 def sweep_orphans(*, at: datetime) -> Iterator[Swept]:
-    """Remove old files of snapshots that no row names; works as it is consumed. Raises StoreUnavailable."""
+    """Remove old files of snapshots that no row names, from the source on where the last run ended.
+
+    Works as it is consumed, with a step for each `LOOKED_AT_ONCE` files at least. Raises StoreUnavailable.
+    """
     before = at - timedelta(hours=registry_conf.current().orphan_grace_hours)
-    entries = (entry for entry in _opened().entries(PREFIX) if entry.modified < before)
-    while some := list(islice(entries, REMOVED_AT_ONCE)):
-        yield _remove_nameless(some, before)
+    opened, first = _opened(), f"{PREFIX}{ticks.reached(PLACE)}/"
+    old = (each for each in opened.entries(PREFIX) if each.key >= first and each.modified < before)
+    while some := list(islice(old, LOOKED_AT_ONCE)):
+        ticks.keep(PLACE, _source(some[0].key), at=at)
+        strays = _nameless(some)
+        for start in range(0, max(len(strays), 1), REMOVED_AT_ONCE):
+            yield _remove_strays(opened, strays[start : start + REMOVED_AT_ONCE], before)
+    ticks.keep(PLACE, 0, at=at)
 
 
 def _remove(ids: Sequence[int], before: datetime) -> Swept:
     opened = _opened()
     lying = _lying(opened, Snapshot.objects.filter(pk__in=ids).values_list("location", flat=True))
-    with transaction.atomic():
-        _lock("pg_advisory_xact_lock")
+    with transaction.atomic(durable=True):
         rows = _unneeded(before).filter(pk__in=ids).order_by("pk").select_for_update(of=("self",))
         locations = dict(rows.values_list("pk", "location"))
         Batch.objects.filter(snapshot__in=locations).update(snapshot=None)
         Snapshot.objects.filter(pk__in=locations).delete()
-        # Files last: without their rows they are nobody's, should the commit be the last thing that works.
-        opened.delete(list(locations.values()))
-    entries = [lying[each] for each in locations.values() if each in lying]
-    return Swept(snapshots=len(locations), files=len(entries), size=sum(entry.size for entry in entries))
+    # Files once that is committed: without their rows they are nobody's, should this be the last thing that works.
+    return replace(
+        _remove_files(opened, [lying[each] for each in locations.values() if each in lying]), snapshots=len(locations)
+    )
 
 
-def _remove_nameless(listed: Sequence[Entry], before: datetime) -> Swept:
-    opened = _opened()
+def _remove_strays(opened: Store, listed: Sequence[Entry], before: datetime) -> Swept:
     # Its age may have changed since it was listed. Not compared with it: some stores list coarser times than they tell.
     lying = _lying(opened, [each.key for each in listed])
-    old = [each for each in lying.values() if each.modified < before]
-    with transaction.atomic():
-        _lock("pg_advisory_xact_lock")
-        digests = [_digest(each.key) for each in old]
-        named = set(Snapshot.objects.filter(digest__in=digests).values_list("location", flat=True))
-        going = [each for each in old if each.key not in named]
+    return _remove_files(opened, [each for each in lying.values() if each.modified < before])
+
+
+def _remove_files(opened: Store, entries: Sequence[Entry]) -> Swept:
+    """Remove files that no row names, looked up under the lock: somebody may have recorded one of them meanwhile."""
+    if not entries:
+        return Swept()
+    with transaction.atomic(durable=True):
+        sweep_locks.have_alone(sweep_locks.SNAPSHOTS)
+        going = _nameless(entries)
         opened.delete([each.key for each in going])
     return Swept(files=len(going), size=sum(each.size for each in going))
+
+
+def _nameless(entries: Sequence[Entry]) -> list[Entry]:
+    digests = [_digest(each.key) for each in entries]
+    named = set(Snapshot.objects.filter(digest__in=digests).values_list("location", flat=True))
+    return [each for each in entries if each.key not in named]
 
 
 def _lying(opened: Store, keys: Iterable[str]) -> dict[str, Entry]:
@@ -118,14 +136,14 @@ def _unneeded(before: datetime) -> QuerySet[Snapshot]:
     return Snapshot.objects.filter(~Q(Exists(kept)), ~Q(Exists(open_batches)), created_at__lt=before)
 
 
+def _source(key: str) -> int:
+    # A folder that somebody else made may bear a number that no source has, and no bookmark takes.
+    return min(int(key.removeprefix(PREFIX).partition("/")[0]), 2**63 - 1)
+
+
 def _digest(key: str) -> str:
     return key.rpartition("/")[2].removesuffix(".parquet")
 
 
 def _opened() -> Store:
     return ownership.artifact_store()
-
-
-def _lock(function: str) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {function}(%s)", [_LOCK])

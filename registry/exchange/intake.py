@@ -21,19 +21,19 @@ from registry import enrolment, errors, lifecycle, rows
 from registry.exchange import seals, sifting
 from registry.exchange.deliveries import Delivery, Particulars
 from registry.exchange.sifting import Sifted
-from registry.lifecycle import Registration, Stored, VersionIdTaken
+from registry.lifecycle import Registration, Stored, VersionIdTaken, admission
 from registry.models import Fleet, ModelVersion
 
 _MODELS = "SELECT entity_key, id FROM registry_registeredmodel WHERE fleet_id = %s AND entity_key = ANY(%s)"
 _TAKEN = "SELECT id FROM registry_modelversion WHERE id = ANY(%s::uuid[])"
-REGISTRATION, IMPORT = "registration", "import"
+REGISTRATION, IMPORT = admission.REGISTRATION, admission.IMPORT
 """Causes in the ledger."""
 # Packed, stored in one call: as many as fill a container, which holds many small artifacts.
 STORED_BYTES = 16 * 1024**2
 
 
 # Where no model was to be made for an entity that has none.
-CREATE = 'Send "create": true (on the command line --create) to enrol it.'
+CREATE = 'Say ?create=true in the address (on the command line --create) to enrol it.'
 
 
 Named = TypeVar("Named", "Parcel", Sifted)

@@ -7,7 +7,6 @@ moment. Writers in many processes agree by a lock of the database, under which e
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,6 +37,8 @@ class Job:
     root: Path
     at: datetime
     all_versions: bool = False
+    is_thorough: bool = True
+    """Whether folders that stand are read to see that they are whole, also where the pointer stays as it is."""
     is_recorded: bool = True
 
 
@@ -87,8 +88,9 @@ def export(model_id: int, job: Job) -> Exported:
         choice = _point(model_id, folder, job)
         wanted = choosing.wanted(choice, all_versions=job.all_versions)
         for version in wanted:
-            _ensure(folder, version)
-        _refresh_metadata(folder, choice.model)
+            if version != choice.use:
+                _ensure(folder, version, is_examined=job.is_thorough)
+        _refresh_others(folder, choice.model, wanted)
         due_at = _clear(choice, folder, job)
     done = Exported(
         registered_model=choice.model,
@@ -116,28 +118,38 @@ def _point(model_id: int, folder: Folder, job: Job) -> Choice:
     """Write the folder that the pointer is to name, then the pointer, if that is still the one to name."""
     for _ in range(ATTEMPTS):
         choice = choosing.now(model_id)
+        stays = pointer.is_current(folder, choice)
         if choice.use is not None:
-            _ensure(folder, choice.use)
+            _ensure(folder, choice.use, is_examined=job.is_thorough or not stays)
+        if stays and not job.is_thorough and _is_done(folder, choice):
+            return choice
         with pointer.locked(model_id) as check:
             # Read under the lock: whoever writes the pointer last has read last.
             now = choosing.now(model_id)
-            if choice.is_same(now) and (now.use is None or folder.is_folder(now.use.label)):
-                moved = pointer.write(folder, now, check=check)
+            listed = files.listed(folder, now.use) if now.use else None
+            if choice.is_same(now) and (now.use is None or listed is not None):
+                moved = pointer.write(folder, now, listed, check=check)
                 if job.is_recorded:
                     _record(now, {"moved_at": job.at} if moved else {})
                 return now
     raise ExportBusy("What serves changes faster than its folder is written.")
 
 
+def _is_done(folder: Folder, choice: Choice) -> bool:
+    """Whether nothing is left to do under the lock for a pointer that stays as it is."""
+    use = choice.use
+    return pointer.is_linked(folder, use) and Export.objects.filter(pk=choice.model.pk, version=use).exists()
+
+
 def _record(choice: Choice, moved: dict[str, datetime]) -> None:
     Export.objects.update_or_create(pk=choice.model.pk, defaults={"version": choice.use, **moved})
 
 
-def _ensure(folder: Folder, version: ModelVersion) -> None:
-    """Write the folder of a version unless it is there and whole."""
+def _ensure(folder: Folder, version: ModelVersion, *, is_examined: bool) -> None:
+    """Write the folder of a version unless it is there and, where it is examined, whole."""
     if not folder.is_folder(version.label):
         folder.write_folder(version.label, _contents(version))
-    elif not _is_whole(folder, version):
+    elif is_examined and not files.is_whole(folder, version):
         folder.replace_folder(version.label, _contents(version))
     else:
         _refresh(folder, version)
@@ -147,15 +159,8 @@ def _contents(version: ModelVersion) -> dict[str, bytes]:
     return {**files.contents(version), files.METADATA: files.metadata(version)}
 
 
-def _is_whole(folder: Folder, version: ModelVersion) -> bool:
-    listed = pointer.listed(folder, version.label)
-    with folder.below(version.label) as found:
-        digests = {name: hashlib.sha256(found.read(name) or b"").hexdigest() for name in listed.get("files", {})}
-    return bool(digests) and digests == listed["files"] and listed["digest"] == version.artifact_digest
-
-
-def _refresh_metadata(folder: Folder, model: RegisteredModel) -> None:
-    for version in model.versions.filter(label__in=_labels(folder)):
+def _refresh_others(folder: Folder, model: RegisteredModel, done: Sequence[ModelVersion]) -> None:
+    for version in model.versions.filter(label__in=set(_labels(folder)) - {each.label for each in done}):
         version.registered_model = model
         _refresh(folder, version)
 

@@ -6,15 +6,30 @@ import hashlib
 import itertools
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from registry import artifacts, bundle, errors, limits, sheets
+from registry.export.folders import Folder
 from registry.models import Fleet, ModelVersion
 
 # Written anew where the state of the version changes; all else in the folder never changes.
 METADATA = "metadata.json"
 LIST = "files.json"
+IMPORTANCE = "feature_importance.csv"
+TABLES = {"validation_predictions.csv": "validation", "test_predictions.csv": "test", "context.csv": "context"}
+# As text a table can be larger than in its bundle.
+TEXT_TIMES = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listed:
+    """What the list in a version's folder says of it."""
+
+    format: str
+    files: dict[str, str]
+    """SHA-256, in hex, of each file but metadata and the list itself."""
 
 
 class ExportFieldUnknown(errors.Invalid):
@@ -63,14 +78,52 @@ def contents(version: ModelVersion) -> dict[str, bytes]:
     importance = sorted(inside.feature_importance.items(), key=lambda item: (-abs(item[1]), item[0]))
     found = {
         forecaster_name(inside.format): inside.forecaster,
-        "feature_importance.csv": sheets.lines([("feature", "importance"), *importance]).encode(),
-        "validation_predictions.csv": _table(content, "validation"),
-        "test_predictions.csv": _table(content, "test"),
-        "context.csv": _table(content, "context"),
+        IMPORTANCE: sheets.lines([("feature", "importance"), *importance]).encode(),
+        **{name: _table(content, table) for name, table in TABLES.items()},
     }
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(found.items())}
     listed = {"digest": version.artifact_digest, "format": inside.format, "files": digests}
     return {**found, LIST: dump(listed)}
+
+
+def listed(folder: Folder, version: ModelVersion) -> Listed | None:
+    """Return what the list in a version's folder says; None for anything but what `contents` writes for that version.
+
+    Anybody may have written there: a name from the list is one that is known, and never a path.
+    """
+    with folder.found(version.label) as found:
+        read = parsed(found.read(LIST)) if found else {}
+    format, files = read.get("format"), read.get("files")
+    if read.get("digest") != version.artifact_digest or not isinstance(format, str) or not isinstance(files, dict):
+        return None
+    if files.keys() != _names(format) or not all(isinstance(each, str) for each in files.values()):
+        return None
+    return Listed(format=format, files=files)
+
+
+def is_whole(folder: Folder, version: ModelVersion) -> bool:
+    """Whether a version's folder holds every file, with the bytes that were written. Reads all of them."""
+    known = listed(folder, version)
+    if known is None:
+        return False
+    with folder.found(version.label) as found:
+        return found is not None and all(
+            found.digest(name, limit=largest()) == digest for name, digest in known.files.items()
+        )
+
+
+def largest() -> int:
+    """Return the bytes that no file of a version's folder exceeds."""
+    return TEXT_TIMES * limits.stored().max_unpacked_bytes
+
+
+def parsed(content: bytes | None) -> dict[str, Any]:
+    """Return a JSON object; an empty one for anything that somebody put in its place."""
+    try:
+        found = json.loads(content or b"{}")
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def metadata(version: ModelVersion) -> bytes:
@@ -113,6 +166,10 @@ def instant(at: datetime | None) -> str | None:
 def dump(value: Mapping[str, Any]) -> bytes:
     """Return an object as JSON that people read too."""
     return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+
+
+def _names(format: str) -> set[str]:
+    return {forecaster_name(format), IMPORTANCE, *TABLES}
 
 
 def _table(content: bytes, name: str) -> bytes:

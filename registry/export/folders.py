@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import secrets
 import stat
 from collections.abc import Callable, Iterator, Mapping
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,9 @@ from registry import errors
 HAS_HANDLES = {os.open, os.mkdir, os.rename, os.symlink, os.unlink, os.rmdir, os.stat} <= os.supports_dir_fd
 _FOLDER = getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0) | os.O_RDONLY
 _FILE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+_WAITLESS = getattr(os, "O_NONBLOCK", 0)
+# What is read as a whole: pointers, lists and metadata are a thousandth of it.
+READ_BYTES = 16 * 1024**2
 TEMPORARY = "."
 
 
@@ -92,13 +97,21 @@ class Folder:
         found = self._status(name)
         return found.st_mtime if found else None
 
-    def read(self, name: str) -> bytes | None:
-        """Return the bytes of a file, or None where there is none."""
-        try:
-            with os.fdopen(os.open(self._at(name), os.O_RDONLY | _FILE, **self._where()), "rb") as file:
-                return file.read()
-        except FileNotFoundError:
+    def read(self, name: str, *, limit: int = READ_BYTES) -> bytes | None:
+        """Return the bytes of a file; None where there is none, or something else, or one of more bytes than that."""
+        file = self._open(name, limit)
+        if file is None:
             return None
+        with file:
+            return file.read(limit)
+
+    def digest(self, name: str, *, limit: int) -> str | None:
+        """Return the SHA-256 of a file, in hex; None where `read` returns it."""
+        file = self._open(name, limit)
+        if file is None:
+            return None
+        with file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     def write(self, name: str, content: bytes, *, before: Callable[[], None] = _nothing) -> None:
         """Write a file durably in one step, in the place of another; `before` is called last before that step."""
@@ -129,7 +142,7 @@ class Folder:
 
     def link(self, name: str, target: str, *, before: Callable[[], None] = _nothing) -> bool:
         """Make a link, in one step in the place of another; False where links cannot be made."""
-        if self._target(name) == target:
+        if self.target(name) == target:
             return True
         temporary = _temporary()
         try:
@@ -191,6 +204,19 @@ class Folder:
             self.remove(to)
             self._rename(name, to)
 
+    def _open(self, name: str, limit: int) -> BufferedReader | None:
+        # Looked at first: whoever opens a pipe or a device waits, or makes it do something.
+        if not _is_file(self._status(name), limit):
+            return None
+        try:
+            file = os.fdopen(os.open(self._at(name), os.O_RDONLY | _FILE | _WAITLESS, **self._where()), "rb")
+        except FileNotFoundError:
+            return None
+        if _is_file(os.fstat(file.fileno()), limit):
+            return file
+        file.close()
+        return None
+
     def _create(self, name: str, content: bytes) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FILE
         with os.fdopen(os.open(self._at(name), flags, 0o640, **self._where()), "wb") as file:
@@ -205,7 +231,8 @@ class Folder:
             os.replace(name, to, src_dir_fd=self._handle, dst_dir_fd=self._handle)
         self.sync()
 
-    def _target(self, name: str) -> str | None:
+    def target(self, name: str) -> str | None:
+        """Return where a link points; None where there is no link."""
         try:
             return os.readlink(self._at(name), **self._where())
         except OSError:
@@ -259,6 +286,10 @@ def _opened(path: Path, at: str, **where: Any) -> Iterator[Folder]:
         yield Folder(path, handle)
     finally:
         os.close(handle)
+
+
+def _is_file(found: os.stat_result | None, limit: int) -> bool:
+    return found is not None and stat.S_ISREG(found.st_mode) and found.st_size <= limit
 
 
 def _temporary() -> str:

@@ -1,24 +1,40 @@
 """Owns how export folders follow the ledger: a bounded piece of work each time, failures put aside and tried again.
 
 The time of a sweep is shared: what just happened, what failed or can go by now, what stood before, and whether the
-pointers are still those of the registry. Each gets on, however much the others have to do.
+pointers are still those of the registry. Each gets on, however much the others have to do. A store or a root that does
+not answer fails for all alike, after its deadline: the first such failure ends the sweep.
 """
 
 from __future__ import annotations
 
 import contextlib
+import enum
 import hashlib
 import json
 import logging
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 
 from registry import errors, history, ticks
-from registry.export import Exported, Job, choosing, export, folders, note_failure, place, pointer, root
+from registry.export import (
+    ExportFailed,
+    Job,
+    check,
+    choosing,
+    export,
+    files,
+    folders,
+    note_failure,
+    place,
+    pointer,
+    root,
+)
 from registry.export.choosing import Choice
+from registry.export.pending import Pending, is_known
 from registry.models import Bookmark, Event, Export, Fleet, RegisteredModel
+from registry.store import StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -28,10 +44,21 @@ EVENTS_AT_ONCE = 500
 DUE_AT_ONCE = 20
 MODELS_AT_ONCE = 50
 POINTERS_AT_ONCE = 200
+# Of so many models the comparison reads the files of one each minute: all would keep disk and network busy for ever.
+EXAMINED_OF = 60
 # In the bookmark of a fleet: all its models have been written with its present settings.
 WHOLE = 1
 COMPARED_EVERY = timedelta(minutes=1)
 UNFORESEEN = "internal_error"
+
+
+class Outcome(enum.Enum):
+    """What became of one model."""
+
+    DONE = "done"
+    FAILED = "failed"
+    BLOCKED = "blocked"
+    """Failed by what would fail for every other."""
 
 
 @dataclass(kw_only=True)
@@ -47,28 +74,54 @@ class _Sweep:
 
     def __init__(self, fleets: Iterable[Fleet], *, at: datetime) -> None:
         self.fleets = {fleet.pk: fleet for fleet in fleets}
-        self.job = Job(root=root(), at=at)
+        self.job = Job(root=root(), at=at, is_thorough=False)
         self.done = Swept()
+        self.is_blocked = False
+        # The last event of each model that was exported before its turn.
+        self.ahead: dict[int, int] = {}
 
-    def carry_out(self, model_id: int) -> None:
-        done = attempt(model_id, self.job)
-        self.done.exported += done is not None
-        self.done.failed += done is None
+    def work(self, steps: Generator[None], *, until: float) -> bool:
+        """Carry out steps until the time is over, and one in any case: nobody starves behind a slow store.
+
+        Returns whether they came to their end.
+        """
+        if self.is_blocked:
+            return False
+        with contextlib.closing(steps):
+            for _ in steps:
+                if self.is_blocked or time.monotonic() >= until:
+                    return False
+        return True
+
+    def carry_out(self, model_id: int, *, is_thorough: bool = False) -> None:
+        outcome = attempt(model_id, replace(self.job, is_thorough=is_thorough))
+        self.done.exported += outcome is Outcome.DONE
+        self.done.failed += outcome is not Outcome.DONE
+        self.is_blocked |= outcome is Outcome.BLOCKED
 
     def follow(self, bookmark: Bookmark) -> Generator[None]:
-        """Export what events tell of, and keep the place."""
-        while events := history.read(history.Cursor(bookmark.txid, bookmark.event_id), limit=EVENTS_AT_ONCE)[0]:
+        """Export what events tell of, models with another version in use first, and keep the place."""
+        pending = Pending(fleets=self.fleets)
+        while True:
+            # Asked again before each batch: who is to use another version waits behind no crowd of tags.
+            for model_id, event_id in pending.moved(after := history.Cursor(bookmark.txid, bookmark.event_id)).items():
+                self.carry_out(model_id)
+                self.ahead[model_id] = event_id
+                yield
+            if not (events := history.read(after, limit=EVENTS_AT_ONCE)[0]):
+                return
             try:
-                yield from self._read(events, bookmark)
+                yield from self._read(events, bookmark, pending)
             finally:
                 bookmark.at = self.job.at
                 bookmark.save()
 
-    def _read(self, events: Sequence[Event], bookmark: Bookmark) -> Iterator[None]:
+    def _read(self, events: Sequence[Event], bookmark: Bookmark, pending: Pending) -> Iterator[None]:
         seen: set[int] = set()
         for event in events:
             model_id = event.registered_model_id
-            if model_id is not None and event.fleet_id in self.fleets and model_id not in seen:
+            is_done = model_id in seen or event.pk <= self.ahead.get(model_id or 0, 0)
+            if model_id is not None and not is_done and pending.shows(event):
                 self.carry_out(model_id)
                 seen.add(model_id)
             bookmark.txid, bookmark.event_id = event.txid, event.pk
@@ -115,11 +168,12 @@ class _Sweep:
         try:
             for model in (found := models[:POINTERS_AT_ONCE]):
                 choice = choosing.choose(model)
-                if (_is_known(choice) or not has_late) and not _is_right(choice):
+                is_examined = model.pk % EXAMINED_OF == self.job.at.minute % EXAMINED_OF
+                if (is_known(choice) or not has_late) and not _is_right(choice, is_examined=is_examined):
                     # Whoever writes there, or what was lost there, should be known.
                     details = {"registered_model": model.pk, "code": "export_differed"}
-                    logger.warning("the pointer of %s is not what it should be: written again", model, extra=details)
-                    self.carry_out(model.pk)
+                    logger.warning("the folder of %s is not what it should be: written again", model, extra=details)
+                    self.carry_out(model.pk, is_thorough=True)
                 reached = model.pk
                 yield
             reached = reached if len(found) == POINTERS_AT_ONCE else 0
@@ -138,26 +192,38 @@ def sweep(*, at: datetime, seconds: float) -> Swept:
         return work.done
     bookmark, begun = _bookmark(at), time.monotonic()
     # What has just happened comes first, what is old last; what one leaves of its share is for those behind it.
-    is_followed = _work(work.follow(bookmark), until=begun + 0.5 * seconds)
-    _work(work.repeat(), until=begun + 0.7 * seconds)
-    is_filled = _work(work.fill(), until=begun + 0.9 * seconds)
-    _work(work.compare(has_late=not (is_followed and is_filled)), until=begun + seconds)
+    is_followed = work.work(work.follow(bookmark), until=begun + 0.5 * seconds)
+    work.work(work.repeat(), until=begun + 0.7 * seconds)
+    is_filled = work.work(work.fill(), until=begun + 0.9 * seconds)
+    work.work(work.compare(has_late=not (is_followed and is_filled)), until=begun + seconds)
     if not is_followed and time.monotonic() < begun + seconds:
-        _work(work.follow(bookmark), until=begun + seconds)
+        work.work(work.follow(bookmark), until=begun + seconds)
     return work.done
 
 
-def attempt(model_id: int, job: Job) -> Exported | None:
-    """Export one model; a failure is logged and recorded, and None returned: the others do not wait for it."""
+def attempt(model_id: int, job: Job) -> Outcome:
+    """Export one model; a failure is logged, recorded and returned: the others do not wait for it."""
     try:
-        return export(model_id, job)
+        export(model_id, job)
+        return Outcome.DONE
     except errors.PerennialError as error:
         _note(model_id, job, error, code=error.code, sentence=str(error))
+        return Outcome.BLOCKED if _concerns_all(error, job) else Outcome.FAILED
     except Exception as error:
         # Nobody foresaw it, and without a note the next sweep would stop at the same model.
         sentence = f"The export ended with {type(error).__name__}: {str(error)[:300]}. Report this with the log."
         _note(model_id, job, error, code=UNFORESEEN, sentence=sentence)
-    return None
+        return Outcome.FAILED
+
+
+def _concerns_all(error: errors.PerennialError, job: Job) -> bool:
+    if not isinstance(error, ExportFailed):
+        return isinstance(error, StoreUnavailable)
+    try:
+        check(job.root)
+    except ExportFailed:
+        return True
+    return False
 
 
 def _note(model_id: int, job: Job, error: Exception, *, code: str, sentence: str) -> None:
@@ -168,33 +234,18 @@ def _note(model_id: int, job: Job, error: Exception, *, code: str, sentence: str
     logger.log(level, "a model was not exported: %s", sentence, extra=details, exc_info=trace)
 
 
-def _work(steps: Generator[None], *, until: float) -> bool:
-    """Carry out steps until the time is over, and one in any case: nobody starves behind a slow store.
-
-    Returns whether they came to their end.
-    """
-    with contextlib.closing(steps):
-        for _ in steps:
-            if time.monotonic() >= until:
-                return False
-    return True
-
-
 def _is_time_to_compare(at: datetime) -> bool:
     last = Bookmark.objects.filter(name=COMPARED).values_list("at", flat=True).first()
     return last is None or at - last >= COMPARED_EVERY
 
 
-def _is_known(choice: Choice) -> bool:
-    """Whether the pointer was written as it should be, as far as this installation knows."""
-    row = getattr(choice.model, "export", None)
-    return row is not None and row.version_id == (choice.use and choice.use.pk)
-
-
-def _is_right(choice: Choice) -> bool:
+def _is_right(choice: Choice, *, is_examined: bool) -> bool:
+    use = choice.use
     # What is wrong with the folder itself is said when it is written.
     with contextlib.suppress(OSError), folders.root(root()) as top, top.found(*place(choice.model)) as folder:
-        return folder is not None and pointer.is_right(folder, choice)
+        if folder is None or not pointer.is_right(folder, choice):
+            return False
+        return not is_examined or use is None or files.is_whole(folder, use)
     return False
 
 

@@ -6,7 +6,6 @@ A pointer is moved under the lock alone, by a writer that has read there what to
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,7 +15,9 @@ from psycopg.errors import LockNotAvailable
 from registry import errors
 from registry.export import files
 from registry.export.choosing import Choice
+from registry.export.files import Listed
 from registry.export.folders import Folder
+from registry.models import ModelVersion
 
 NAME, LINKS, LATEST = "current.json", "production", "latest"
 FORMAT = 1
@@ -55,34 +56,47 @@ def locked(model_id: int) -> Iterator[Callable[[], None]]:
         yield _check
 
 
-def write(folder: Folder, choice: Choice, *, check: Callable[[], None]) -> bool:
-    """Write the pointer and its link where they are not so already; return whether another version is named now."""
+def write(folder: Folder, choice: Choice, listed: Listed | None, *, check: Callable[[], None]) -> bool:
+    """Write the pointer and its link where they are not so already; return whether another version is named now.
+
+    `listed` is the list of the version to be used; None where none is.
+    """
     present = folder.read(NAME)
     if choice.model.champion is not None:
-        written = files.dump(_content(folder, choice))
+        written = files.dump(_content(choice, listed))
         if written != present:
             folder.write(NAME, written, before=check)
         _link(folder, choice, check)
-    return _parsed(present).get("id") != (choice.use and str(choice.use.pk))
+    return files.parsed(present).get("id") != (choice.use and str(choice.use.pk))
 
 
 def path(folder: Folder) -> str:
     """Return the folder that the pointer names; empty where it names none."""
-    return str(_parsed(folder.read(NAME)).get("path") or "")
+    return str(files.parsed(folder.read(NAME)).get("path") or "")
 
 
 def is_right(folder: Folder, choice: Choice) -> bool:
     """Whether the pointer names what it should, and that is there."""
-    found, use = _parsed(folder.read(NAME)), choice.use
+    found, use = files.parsed(folder.read(NAME)), choice.use
     if use is None:
         return "id" in found and found["id"] is None
     return (found.get("id"), found.get("path")) == (str(use.pk), use.label) and folder.is_folder(use.label)
 
 
-def listed(folder: Folder, label: str) -> dict[str, Any]:
-    """Return the list of files of one version's folder."""
-    with folder.below(label) as found:
-        return _parsed(found.read(files.LIST))
+def is_current(folder: Folder, choice: Choice) -> bool:
+    """Whether the pointer says all that it would say if it was written now. Looks into no file that it names."""
+    known = files.listed(folder, choice.use) if choice.use else None
+    if choice.use is not None and known is None:
+        return False
+    return choice.model.champion is None or folder.read(NAME) == files.dump(_content(choice, known))
+
+
+def is_linked(folder: Folder, use: ModelVersion | None) -> bool:
+    """Whether the link names that version; with None, whether there is no link."""
+    with folder.found(LINKS) as links:
+        if links is None or use is None:
+            return use is None and (links is None or LATEST not in links.names())
+        return links.target(LATEST) == f"../{use.label}"
 
 
 def _execute(statement: str, *values: int) -> None:
@@ -98,18 +112,8 @@ def _check() -> None:
         raise ExportOvertaken("The database took the lock of this folder back while its writer stood still.") from error
 
 
-def _parsed(content: bytes | None) -> dict[str, Any]:
-    """Return a JSON object; an empty one for anything that somebody put in its place."""
-    try:
-        found = json.loads(content or b"{}")
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _content(folder: Folder, choice: Choice) -> dict[str, Any]:
+def _content(choice: Choice, listed: Listed | None) -> dict[str, Any]:
     model, use, champion = choice.model, choice.use, choice.model.champion
-    described = listed(folder, use.label) if use else {}
     return {
         "format": FORMAT,
         "tenant": model.fleet.tenant,
@@ -121,9 +125,9 @@ def _content(folder: Folder, choice: Choice) -> dict[str, Any]:
         "digest": use.artifact_digest if use else None,
         "promoted_at": files.instant(use.promoted_at) if use else None,
         "path": use.label if use else None,
-        "forecaster": files.forecaster_name(described["format"]) if use else None,
-        "forecaster_format": described.get("format"),
-        "files": described.get("files", {}),
+        "forecaster": files.forecaster_name(listed.format) if listed else None,
+        "forecaster_format": listed.format if listed else None,
+        "files": listed.files if listed else {},
         "is_champion": use is not None and use == champion,
         "note": choice.note,
     }
@@ -143,4 +147,4 @@ def _link(folder: Folder, choice: Choice, check: Callable[[], None]) -> None:
 
 def _files(folder: Folder, name: str) -> dict[str, bytes]:
     with folder.below(name) as found:
-        return {each: found.read(each) or b"" for each in found.names()}
+        return {each: found.read(each, limit=files.largest()) or b"" for each in found.names()}

@@ -12,7 +12,7 @@ from datetime import datetime
 from uuid import UUID
 
 from registry import reasons
-from registry.lifecycle import states
+from registry.lifecycle import admission, states
 from registry.lifecycle.soundness import Verified, verify_for
 from registry.lifecycle.states import Outcome
 
@@ -84,17 +84,25 @@ def quarantine(version_ids: Sequence[UUID], *, actor: str, reason: str, at: date
 def release(
     version_ids: Sequence[UUID], *, actor: str, reason: str, at: datetime, verified: Verified | None = None
 ) -> Outcome:
-    """Make quarantined versions ready again, those whose bytes hold (restored from a backup, say)."""
+    """Make quarantined versions ready again, those whose bytes hold (restored from a backup, say).
+
+    What came from elsewhere and no trainer has read yet becomes pending instead; what one refused stays.
+    """
     said, checked = reasons.given(reason), verified or verify_for("release", version_ids)
     return states.make_ready(states.RELEASE, version_ids, verified=checked, actor=actor, reason=said, at=at)
 
 
 def admit(version_ids: Sequence[UUID], *, actor: str, at: datetime) -> Outcome:
     """Make versions from elsewhere ready, whose forecasters a trainer has read."""
-    return states.change(states.ADMIT, version_ids, actor=actor, cause=states.INSPECTION, reason="", at=at)
+    return states.change(states.ADMIT, version_ids, actor=actor, cause=admission.INSPECTION, reason="", at=at)
 
 
-def turn_away(version_ids: Sequence[UUID], *, actor: str, reason: str, at: datetime) -> Outcome:
-    """Quarantine versions from elsewhere, whose forecasters no trainer can read; `release` refuses them for good."""
+def turn_away(
+    version_ids: Sequence[UUID], *, actor: str, reason: str, at: datetime, cause: str = admission.INSPECTION
+) -> Outcome:
+    """Quarantine pending versions whose forecasters a trainer refused: `release` refuses them for good.
+
+    Under another cause no trainer has read them: `release` lets them wait for one again.
+    """
     said = reasons.given(reason)
-    return states.change(states.TURN_AWAY, version_ids, actor=actor, cause=states.INSPECTION, reason=said, at=at)
+    return states.change(states.TURN_AWAY, version_ids, actor=actor, cause=cause, reason=said, at=at)

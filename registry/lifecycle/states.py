@@ -9,19 +9,19 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
 
 from registry import errors, history
+from registry.lifecycle import admission
 from registry.lifecycle.soundness import Verified
 from registry.lifecycle.succession import VersionUnknown
-from registry.models import POINTERS, Event, Hold, ModelVersion
+from registry.models import POINTERS, Hold, ModelVersion
 
 State = ModelVersion.State
-INSPECTION = "inspection"
-"""The cause in the ledger of what a trainer decided about a version from elsewhere."""
 SPARED = (*POINTERS, "previous_champion")
 """What keeps a version from being let go."""
 
@@ -38,13 +38,6 @@ class VersionHeld(errors.Conflict):
 
     code = "version_held"
     next_step = "Lift the hold, or wait until it ends."
-
-
-class ForecasterUnreadable(errors.Conflict):
-    """No trainer could read the forecaster when it came, and its bytes are the same since."""
-
-    code = "forecaster_unreadable"
-    next_step = "Export the forecaster again and register it as a new version."
 
 
 class VersionNotDue(errors.Conflict):
@@ -80,14 +73,12 @@ ARCHIVE = Change(
     since=frozenset({State.READY}),
     spared=POINTERS,
 )
-RESTORE = Change(kind="registry.version.restored", to=State.READY, since=frozenset({State.ARCHIVED}))
-QUARANTINE = Change(
-    kind="registry.version.quarantined", to=State.QUARANTINED, since=frozenset({State.READY, State.ARCHIVED})
-)
+RESTORE = Change(kind=admission.RESTORED, to=State.READY, since=frozenset({State.ARCHIVED}))
+QUARANTINE = Change(kind=admission.QUARANTINED, to=State.QUARANTINED, since=frozenset({State.READY, State.ARCHIVED}))
 # What came from elsewhere waits as pending and leaves that state by these two alone.
-ADMIT = Change(kind="registry.version.admitted", to=State.READY, since=frozenset({State.PENDING}))
+ADMIT = Change(kind=admission.ADMITTED, to=State.READY, since=frozenset({State.PENDING}))
 TURN_AWAY = Change(kind=QUARANTINE.kind, to=State.QUARANTINED, since=frozenset({State.PENDING}))
-RELEASE = Change(kind="registry.version.released", to=State.READY, since=frozenset({State.QUARANTINED}))
+RELEASE = Change(kind=admission.RELEASED, to=State.READY, since=frozenset({State.QUARANTINED}))
 # Back from the second store; archived, so that its bytes are verified once more before it can serve.
 BRING_BACK = Change(kind="registry.version.brought_back", to=State.ARCHIVED, since=frozenset({State.DELETED}))
 FORGET = Change(
@@ -153,8 +144,7 @@ def change(
 
     With `verified` also one whose bytes are not those that were verified.
     """
-    owners = ModelVersion.objects.filter(pk__in=version_ids).values_list("registered_model_id", flat=True)
-    history.lock(list(owners.distinct()))
+    _lock_owners(version_ids)
     changed = _apply(wanted, version_ids, verified, at=at)
     if wanted.to == State.QUARANTINED:
         _withdraw_challengers(changed)
@@ -180,9 +170,18 @@ def change(
 def make_ready(
     wanted: Change, version_ids: Sequence[UUID], *, verified: Verified, actor: str, reason: str, at: datetime
 ) -> Outcome:
-    """Change versions to ready, those whose bytes hold."""
-    checked = replace(verified, refused={**_never_read(version_ids), **verified.refused})
-    return change_sound(wanted, version_ids, verified=checked, actor=actor, cause="manual", reason=reason, at=at)
+    """Change versions to ready, those whose bytes hold; what no trainer has read yet becomes pending, to be read."""
+    checked = replace(verified, refused={**admission.refused(version_ids), **verified.refused})
+    make = partial(change_sound, verified=checked, actor=actor, cause="manual", reason=reason, at=at)
+    unread = admission.unread(version_ids)
+    if not unread:
+        return make(wanted, version_ids)
+    with transaction.atomic():
+        # All at once, in their order: who asks for the same ones in two steps as well waits, and does not lock up.
+        _lock_owners(version_ids)
+        ready = make(wanted, [each for each in version_ids if each not in unread])
+        pending = make(replace(wanted, to=State.PENDING), [each for each in version_ids if each in unread])
+    return Outcome(changed=ready.changed | pending.changed, refused={**ready.refused, **pending.refused})
 
 
 def change_sound(
@@ -202,15 +201,9 @@ def change_sound(
     return replace(outcome, refused={**outcome.refused, **unsound})
 
 
-def _never_read(version_ids: Collection[UUID]) -> dict[UUID, errors.PerennialError]:
-    turned_away = Event.objects.filter(to_version__in=list(version_ids), kind=TURN_AWAY.kind, cause=INSPECTION)
-    return {
-        event.to_version_id: ForecasterUnreadable(
-            f"The forecaster of version {event.to_version_id} was refused: {event.reason}"
-        )
-        for event in turned_away
-        if event.to_version_id is not None
-    }
+def _lock_owners(version_ids: Sequence[UUID]) -> None:
+    owners = ModelVersion.objects.filter(pk__in=version_ids).values_list("registered_model_id", flat=True)
+    history.lock(list(owners.distinct()))
 
 
 def _apply(

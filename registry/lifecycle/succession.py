@@ -116,7 +116,7 @@ def check(registered_model: RegisteredModel, version: ModelVersion, *, champion_
         raise _not_ready(f"Version {version.number}", state, _suggestion(registered_model, champion_id))
 
 
-_WAYS = {
+_WAYS: Mapping[str, str] = {
     ModelVersion.State.PENDING: "A worker lets its trainer read it first; without one: manage.py inspect. ",
     ModelVersion.State.ARCHIVED: "Restore it first. ",
 }

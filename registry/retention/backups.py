@@ -5,7 +5,7 @@ Refuses a copy that does not verify, and to bring back bytes that are not those 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
@@ -15,8 +15,11 @@ from django.db import transaction
 from registry import artifacts, conf, errors, lifecycle, ownership, store
 from registry.lifecycle import Outcome
 from registry.models import ModelVersion
-from registry.store import Store
+from registry.store import Place, Store
 
+# On their way, and in memory, at once.
+COPIED_AT_ONCE = 16
+BYTES_AT_ONCE = 64 * 1024**2
 # What is wrong with a version itself; anything else may be a setting, and says nothing about its bytes.
 DAMAGED = (artifacts.ArtifactMissing, artifacts.ArtifactCorrupted)
 
@@ -47,16 +50,29 @@ def is_kept() -> bool:
     return bool(conf.current().backup_url)
 
 
-def keep(version: ModelVersion) -> None:
-    """Copy the artifact of a version to the second store and verify it there.
+def groups(versions: Sequence[ModelVersion]) -> Iterator[list[ModelVersion]]:
+    """Yield in their order those that are copied at once: few enough, and small enough together."""
+    group: list[ModelVersion] = []
+    size = 0
+    for version in versions:
+        if group and (len(group) == COPIED_AT_ONCE or size + version.artifact_size > BYTES_AT_ONCE):
+            yield group
+            group, size = [], 0
+        group.append(version)
+        size += version.artifact_size
+    if group:
+        yield group
 
-    Raises artifacts.ArtifactCorrupted and ArtifactMissing (of the version), StoreUnavailable, BackupDamaged.
+
+def keep(versions: Sequence[ModelVersion]) -> list[errors.PerennialError | None]:
+    """Copy the artifacts of versions to the second store, at once, and verify them there.
+
+    Return for each, in their order, why it cannot be copied; None where it is. Raises StoreUnavailable, BackupDamaged.
     """
-    content = artifacts.load(version)
-    opened, key = _opened(), artifacts.key_of(version.artifact_digest)
-    opened.put(key, content)
-    if opened.get(key, length=len(content) + 1) != content:
-        raise BackupDamaged(f"The copy of {version} under {key} is not what was written.")
+    found = list(artifacts.load_each(versions))
+    pairs = zip(versions, found, strict=True)
+    _copy({artifacts.key_of(each.artifact_digest): data for each, data in pairs if isinstance(data, bytes)})
+    return [None if isinstance(each, bytes) else each for each in found]
 
 
 def bring_back(version_ids: Sequence[UUID], *, actor: str, reason: str, at: datetime) -> Outcome:
@@ -73,6 +89,15 @@ def bring_back(version_ids: Sequence[UUID], *, actor: str, reason: str, at: date
         changed |= outcome.changed
         refused |= outcome.refused
     return Outcome(changed=frozenset(changed), refused=refused)
+
+
+def _copy(contents: Mapping[str, bytes]) -> None:
+    opened = _opened()
+    opened.put_each(list(contents.items()))
+    back = opened.get_each([Place(key=key, length=len(content) + 1) for key, content in contents.items()])
+    for (key, content), read in zip(contents.items(), back, strict=True):
+        if read != content:
+            raise BackupDamaged(f"The copy under {key} is not what was written.")
 
 
 def _bring_back(

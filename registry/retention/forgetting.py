@@ -6,18 +6,17 @@ broken has nothing left to save and may go. Removes no bytes: the sweep does, an
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from registry import deadlines, errors, lifecycle, reasons, store
-from registry.deadlines import Deadline
-from registry.lifecycle import Outcome, Verified
-from registry.models import ModelVersion
-from registry.retention import backups
+from django.db.models.functions import Now
 
-logger = logging.getLogger(__name__)
+from registry import deadlines, errors, lifecycle, reasons
+from registry.deadlines import Deadline
+from registry.lifecycle import Outcome, Verified, states
+from registry.models import Hold, ModelVersion
+from registry.retention import backups
 
 # Of one call by hand: a request is not to wait longer, and what was left out can be asked for again.
 BY_HAND_SECONDS = 10.0
@@ -48,8 +47,9 @@ def back_up_for_hand(version_ids: Sequence[UUID]) -> Verified:
 
 
 def back_up(version_ids: Sequence[UUID], *, until: Deadline) -> Verified | None:
-    """Copy versions to the second store, in their order and at least one; None where no such store is set.
+    """Copy versions to the second store, in their order and at least the first; None where no such store is set.
 
+    What is not to be forgotten anyway, by state, pointer or hold, is left out: the lifecycle refuses it, and says why.
     Those that cannot be copied, and those that there is no time for, are refused there. Raises StoreUnavailable,
     backups.BackupDamaged. Call it outside a transaction.
     """
@@ -57,28 +57,32 @@ def back_up(version_ids: Sequence[UUID], *, until: Deadline) -> Verified | None:
         return None
     digests: dict[UUID, str] = {}
     refused: dict[UUID, errors.PerennialError] = {}
-    rows = ModelVersion.objects.select_related("registered_model__fleet").exclude(state=ModelVersion.State.DELETED)
-    for version in rows.filter(pk__in=version_ids).order_by("pk"):
-        error = _late(version) if until.is_over and (digests or refused) else _copy(version)
-        if error is None:
-            digests[version.pk] = version.artifact_digest
-        else:
-            refused[version.pk] = error
+    for group in backups.groups(_forgettable(version_ids)):
+        is_late = until.is_over and (digests or refused)
+        for version, error in zip(group, map(_late, group) if is_late else backups.keep(group), strict=True):
+            if error is None or _has_nothing_left(version, error):
+                digests[version.pk] = version.artifact_digest
+            else:
+                refused[version.pk] = error
     return Verified(digests=digests, refused=refused)
 
 
-def _copy(version: ModelVersion) -> errors.PerennialError | None:
-    """Copy a version and return why that cannot be done; None where it is done, or nothing is left to copy."""
-    try:
-        backups.keep(version)
-    except (store.StoreUnavailable, backups.BackupDamaged):
-        raise
-    except errors.PerennialError as error:
-        if version.state == ModelVersion.State.QUARANTINED and isinstance(error, errors.Corrupted):
-            return None
-        logger.error("%s cannot be backed up: %s", version, error)
-        return error
-    return None
+def _forgettable(version_ids: Sequence[UUID]) -> list[ModelVersion]:
+    rows = ModelVersion.objects.select_related("registered_model__fleet").filter(state__in=states.FORGET.since)
+    found = rows.in_bulk(list(version_ids))
+    # Only to spare copies, so that the database's clock will do; what counts is the look of the lifecycle.
+    holds = Hold.objects.filter(version__in=found).exclude(until__lte=Now())
+    held = set(holds.values_list("version", flat=True))
+    return [found[each] for each in version_ids if each in found and each not in held and not _is_needed(found[each])]
+
+
+def _is_needed(version: ModelVersion) -> bool:
+    model = version.registered_model
+    return any(getattr(model, f"{pointer}_id") == version.pk for pointer in states.FORGET.spared)
+
+
+def _has_nothing_left(version: ModelVersion, error: errors.PerennialError) -> bool:
+    return version.state == ModelVersion.State.QUARANTINED and isinstance(error, errors.Corrupted)
 
 
 def _late(version: ModelVersion) -> NotCopiedInTime:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from django.db import OperationalError, connection, transaction
 from psycopg.errors import LockNotAvailable
 
-from registry import artifacts, conf, deadlines, ownership
+from registry import artifacts, conf, deadlines, ownership, sweep_locks
 from registry.deadlines import Deadline
 from registry.store import Entry, Store
 
@@ -80,7 +80,7 @@ def _remove(digests: Sequence[str], *, at: datetime) -> Removed:
     with transaction.atomic(durable=True):
         artifacts.exclude_registrations()
         going = [entry for digest in _unneeded(old) if (entry := _old_entry(opened, digest, at))]
-        _assure_lock()
+        sweep_locks.assure()
         opened.delete([entry.key for entry in going])
     return Removed(objects=len(going), size=sum(entry.size for entry in going))
 
@@ -88,12 +88,6 @@ def _remove(digests: Sequence[str], *, at: datetime) -> Removed:
 def _old_entry(opened: Store, digest: str, at: datetime) -> Entry | None:
     entry = opened.find(artifacts.key_of(digest))
     return entry if entry and entry.modified < old_before(at) else None
-
-
-def _assure_lock() -> None:
-    """Raise OperationalError where the server has ended the session, and with it the lock, while the store was slow."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1")
 
 
 def _unneeded(digests: Sequence[str]) -> list[str]:

@@ -1,29 +1,38 @@
 """Owns the sweep: marked versions whose grace is over are forgotten, then the bytes that nobody else needs go.
 
 Rows and metadata stay. A crash between the two leaves objects without a row, which `registry.retention.orphans` finds.
-Refuses nothing by itself: what a pointer leads to or a hold keeps is spared by the lifecycle, looked at under the
-model's lock.
+The periodic sweep goes round in several runs, each from where the one before ended: what cannot be copied stays due,
+and is not to hold up what comes behind it. Refuses nothing by itself: what a pointer leads to or a hold keeps is spared
+by the lifecycle, looked at under the model's lock.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from itertools import takewhile
+from struct import pack, unpack
 from uuid import UUID
 
-from registry import deadlines, errors, lifecycle
+from registry import deadlines, errors, lifecycle, ticks
 from registry.deadlines import Deadline
 from registry.lifecycle import Verified
 from registry.models import ModelVersion
 from registry.retention import backups, forgetting, grace, objects
+from registry.retention.grace import FIRST, Place
 from registry.retention.objects import Removed
 
 SWEPT_AT_ONCE = 200
 # Reading, writing and reading back each of them takes seconds where a store is slow.
-COPIED_AT_ONCE = 20
+COPIED_AT_ONCE = 5 * backups.COPIED_AT_ONCE
 CAUSE = "retention"
 REASON = "Its grace is over."
+DUE, UPPER, LOWER = "retention-sweep", "retention-sweep-upper", "retention-sweep-lower"
+"""Bookmarks: since when the version is due that the last run came to, in microseconds, and the halves of its id."""
+# Ticks come every five minutes, to go on; a round begins every hour, a tick early or late.
+BETWEEN_ROUNDS = timedelta(minutes=57)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +42,19 @@ class Swept:
     versions: tuple[UUID, ...] = ()
     refused: Mapping[UUID, errors.PerennialError] = field(default_factory=dict)
     removed: Removed = field(default_factory=Removed)
+    reached: Place = FIRST
+    """The place behind which to go on."""
+
+
+def go_on(*, actor: str, at: datetime, until: Deadline) -> Iterator[Swept]:
+    """Sweep as `sweep` does, from where the last run ended; nothing where a round ended less than an hour ago."""
+    after, ended_at = _reached(), ticks.kept_at(DUE)
+    if after == FIRST and ended_at and timedelta() <= at - ended_at < BETWEEN_ROUNDS:
+        return
+    for step in sweep(actor=actor, at=at, until=until, after=after):
+        _keep(step.reached, at=at)
+        yield step
+    _keep(None, at=at)
 
 
 def sweep(
@@ -42,16 +64,18 @@ def sweep(
     fleet_id: int | None = None,
     reason: str = REASON,
     until: Deadline = deadlines.NEVER,
+    after: Place = FIRST,
 ) -> Iterator[Swept]:
-    """Forget what is due, of a fleet or of all, those first that wait longest; works as it is consumed.
+    """Forget what is due behind a place, of a fleet or of all, those first that wait longest; works as it is consumed.
 
     With a backup store set a version is copied there before; one whose bytes do not verify is quarantined instead.
     Call it outside a transaction. Raises StoreUnavailable, backups.BackupDamaged; what was done until then stays done.
     """
-    after, most = grace.FIRST, COPIED_AT_ONCE if backups.is_kept() else SWEPT_AT_ONCE
+    most = COPIED_AT_ONCE if backups.is_kept() else SWEPT_AT_ONCE
     while places := grace.page(at=at, fleet_id=fleet_id, after=after, limit=most):
+        step = _step([each.id for each in places], actor=actor, reason=reason, at=at, until=until)
+        yield replace(step, reached=_done(places, step) or after)
         after = places[-1]
-        yield _step([each.id for each in places], actor=actor, reason=reason, at=at, until=until)
 
 
 def _step(version_ids: Sequence[UUID], *, actor: str, reason: str, at: datetime, until: Deadline) -> Swept:
@@ -63,6 +87,30 @@ def _step(version_ids: Sequence[UUID], *, actor: str, reason: str, at: datetime,
         refused=outcome.refused,
         removed=objects.remove(_objects_of(outcome.changed), at=at, until=until),
     )
+
+
+def _done(places: Sequence[Place], step: Swept) -> Place | None:
+    """Return the last place before the first version that there was no time for."""
+    late = forgetting.NotCopiedInTime
+    done = list(takewhile(lambda each: not isinstance(step.refused.get(each.id), late), places))
+    return done[-1] if done else None
+
+
+def _reached() -> Place:
+    due, upper, lower = (ticks.reached(each) for each in (DUE, UPPER, LOWER))
+    if not due:
+        return FIRST
+    return Place(_EPOCH + timedelta(microseconds=due), UUID(bytes=pack(">qq", upper, lower)))
+
+
+def _keep(place: Place | None, *, at: datetime) -> None:
+    """Note a place; none begins a new round."""
+    due, upper, lower = 0, 0, 0
+    if place is not None and isinstance(place.sweep_after, datetime):
+        due = (place.sweep_after - _EPOCH) // timedelta(microseconds=1)
+        upper, lower = unpack(">qq", place.id.bytes)
+    for name, half in ((UPPER, upper), (LOWER, lower), (DUE, due)):
+        ticks.keep(name, half, at=at)
 
 
 def _quarantine_damaged(copied: Verified, *, actor: str, at: datetime) -> None:

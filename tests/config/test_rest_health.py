@@ -37,7 +37,7 @@ def test_liveness_needs_no_database() -> None:
 
 @pytest.mark.django_db
 def test_an_installation_with_all_its_parts_is_ready() -> None:
-    worker("control", "maintenance")
+    worker("control", "export", "maintenance")
     worker("interactive", "training")
     ticks.record("dispatch", at=clock.now())
     body = ready().json()
@@ -52,7 +52,7 @@ def test_a_queue_without_a_worker_is_degraded_and_named() -> None:
     ticks.record("dispatch", at=clock.now())
     answer = ready()
     assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
-    assert "maintenance, interactive, training" in answer.json()["checks"]["workers"]["detail"]
+    assert "export, maintenance, interactive, training" in answer.json()["checks"]["workers"]["detail"]
 
 
 @pytest.mark.django_db

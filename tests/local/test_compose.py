@@ -14,7 +14,7 @@ from local import state
 
 COMPOSE: dict[str, Any] = yaml.safe_load((state.PROJECT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-WORKERS = ("control", "maintenance", "interactive", "training")
+WORKERS = ("control", "export", "maintenance", "interactive", "training")
 DOCKERFILE = (state.PROJECT / "Dockerfile").read_text()
 OURS = [name for name, service in SERVICES.items() if service["image"] == "perennial"]
 
@@ -41,11 +41,11 @@ def test_every_declared_queue_has_a_worker_and_no_worker_reads_another() -> None
 
     assert in_compose == in_up
     assert set().union(*in_compose.values()) == declared
-    assert declared == {"control", "maintenance", "interactive", "training", "monitoring"}
+    assert declared == {"control", "export", "maintenance", "interactive", "training", "monitoring"}
 
 
 def test_training_has_as_many_slots_as_cores_and_the_others_have_one() -> None:
-    for name in ("control", "maintenance", "interactive"):
+    for name in ("control", "export", "maintenance", "interactive"):
         assert "--concurrency=1" in SERVICES[name]["command"]
     assert not any("--concurrency" in word for word in SERVICES["training"]["command"])
     assert "container_name" not in SERVICES["training"], "a fixed name cannot be scaled"

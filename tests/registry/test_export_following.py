@@ -92,14 +92,14 @@ def test_what_stood_before_the_export_began_is_exported_too(fleet: Fleet, root: 
 
 def test_a_sweep_stops_in_time_and_the_next_goes_on(fleet: Fleet, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sweep()
-    for entity in ("bread", "cake", "roll"):
-        exporting.promoted(model(fleet, entity))
+    for number in range(6):
+        exporting.promoted(model(fleet, f"m{number}"))
     spent = iter(range(1000))
     monkeypatch.setattr(following, "time", SimpleNamespace(monotonic=lambda: next(spent) / 2))
-    assert 0 < sweep(seconds=2).exported < 3
-    counts = [sweep(seconds=2).exported for _ in range(6)]
+    assert 0 < sweep(seconds=2).exported < 6
+    counts = [sweep(seconds=2).exported for _ in range(8)]
     assert counts[0] and not counts[-1]
-    assert Export.objects.filter(version__isnull=False).count() == 3
+    assert Export.objects.filter(version__isnull=False).count() == 6
 
 
 @pytest.mark.parametrize(("seconds", "counts"), [(10, (6, 2, 2)), (0, (1, 1, 1))])
@@ -117,7 +117,7 @@ def test_however_much_happens_what_failed_and_what_is_old_get_on_too(
     done: list[int] = []
     attempt = following.attempt
 
-    def counted(model_id: int, job: Job) -> export_flow.Exported | None:
+    def counted(model_id: int, job: Job) -> following.Outcome:
         done.append(model_id)
         return attempt(model_id, job)
 
@@ -237,11 +237,11 @@ def test_a_writer_that_was_overtaken_does_not_turn_the_pointer_back(
     job = Job(root=root, at=NOW)
     ensure = export_flow._ensure
 
-    def overtaken(folder: Folder, version: ModelVersion) -> None:
+    def overtaken(folder: Folder, version: ModelVersion, *, is_examined: bool) -> None:
         monkeypatch.setattr(export_flow, "_ensure", ensure)
         exporting.promote(bread, second, at=NOW + timedelta(days=1))
         export_flow.export(bread.pk, job)
-        ensure(folder, version)
+        ensure(folder, version, is_examined=is_examined)
 
     monkeypatch.setattr(export_flow, "_ensure", overtaken)
     done = export_flow.export(bread.pk, job)

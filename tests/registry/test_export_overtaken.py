@@ -133,9 +133,9 @@ def test_a_folder_that_went_meanwhile_is_written_again_before_it_is_named(
     version = exporting.promoted(model)
     ensure = export_flow._ensure
 
-    def ensured_in_vain(folder: Folder, made: ModelVersion) -> None:
+    def ensured_in_vain(folder: Folder, made: ModelVersion, *, is_examined: bool) -> None:
         monkeypatch.setattr(export_flow, "_ensure", ensure)
-        ensure(folder, made)
+        ensure(folder, made, is_examined=is_examined)
         folder.remove(made.label)
 
     monkeypatch.setattr(export_flow, "_ensure", ensured_in_vain)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,13 @@ import pytest
 from django.db import connection
 from pytest_django import Settings
 
-from registry import artifacts, bulk, deadlines, lifecycle
-from registry.models import ModelVersion
+from registry import artifacts, bulk, deadlines, holding, lifecycle, ownership, store
+from registry.models import Installation, ModelVersion
 from registry.retention import backups, forgetting, sweeping
+from registry.store import ObjectStore
 from tests import factories
 from tests.factories import NOW
+from tests.object_server import Bucket
 from tests.registry import kept
 from tests.rest_client import caller
 
@@ -79,11 +83,81 @@ def test_what_there_was_no_time_to_copy_is_told_so_and_goes_the_next_time(
     versions: list[ModelVersion], second_store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(forgetting, "BY_HAND_SECONDS", -1.0)
+    monkeypatch.setattr(backups, "COPIED_AT_ONCE", 1)
     done = forget(*versions[:3])
     assert len(done.changed) == 1 and set(codes(done.refused).values()) == {"not_copied_in_time"}
     for _ in range(2):
         forget(*versions[:3])
     assert [kept.state(each) for each in versions] == ["deleted"] * 3 + ["ready"]
+
+
+def test_only_what_can_be_forgotten_is_copied_so_that_asking_again_comes_to_an_end(
+    versions: list[ModelVersion], second_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = versions[0].registered_model
+    others = [factories.version(registered_model=model, content=b"more %d" % number) for number in range(3)]
+    ModelVersion.objects.filter(pk=others[0].pk).update(state="pending")
+    lifecycle.archive([others[1].pk], actor="a", reason="b", at=NOW)
+    model.anchor = others[1]
+    model.save(update_fields=["anchor"])
+    holding.place([versions[0].pk], placed_by="audit", reason="audit", until=None, actor="ada", at=NOW)
+    monkeypatch.setattr(forgetting, "BY_HAND_SECONDS", -1.0)
+    monkeypatch.setattr(backups, "COPIED_AT_ONCE", 1)
+    wanted = [*others, versions[3], *versions[:3]]
+    for _ in range(2):
+        forget(*wanted)
+    assert [kept.state(each) for each in versions] == ["archived", "deleted", "deleted", "ready"]
+    assert kept.files(second_store) == {each.artifact_digest for each in versions[1:3]}
+    assert codes(forget(*wanted).refused) == {
+        others[0].pk: "version_state_forbids", others[1].pk: "version_in_use", others[2].pk: "version_state_forbids",
+        versions[0].pk: "version_held", versions[1].pk: "version_state_forbids",
+        versions[2].pk: "version_state_forbids", versions[3].pk: "version_state_forbids",
+    }  # fmt: skip
+
+
+def test_versions_are_copied_in_the_order_in_which_they_are_named(
+    versions: list[ModelVersion], second_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forgetting, "BY_HAND_SECONDS", -1.0)
+    monkeypatch.setattr(backups, "COPIED_AT_ONCE", 1)
+    assert forget(versions[2], versions[0], versions[1]).changed == {versions[2].pk}
+
+
+@pytest.mark.requirement("R17")
+def test_copies_are_on_their_way_at_once_and_what_carries_them_asks_no_database(
+    bucket: Bucket, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"s3://{bucket.name}/second"
+    settings.PERENNIAL_REGISTRY = {**settings.PERENNIAL_REGISTRY, "backup_url": url}
+    model = factories.registered_model(fleet=kept.fleet())
+    made = [factories.version(registered_model=model, content=b"%d" % number * 50) for number in range(4)]
+    both, asked_by = threading.Barrier(2, timeout=10), []
+    put, installation = ObjectStore.put, ownership._installation
+
+    def together(self: ObjectStore, key: str, data: bytes) -> bool:
+        both.wait()
+        return put(self, key, data)
+
+    def watched() -> Installation:
+        asked_by.append(threading.current_thread())
+        return installation()
+
+    monkeypatch.setattr(ObjectStore, "put", together)
+    monkeypatch.setattr(ownership, "_installation", watched)
+    assert backups.keep(made) == [None] * 4
+    assert set(asked_by) == {threading.main_thread()}
+    second = ownership.backup_store()
+    assert [second.get(store.artifact_key(each.artifact_digest)) for each in made] == [
+        b"%d" % number * 50 for number in range(4)
+    ]
+
+
+def test_no_more_is_copied_at_once_than_memory_is_meant_to_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backups, "COPIED_AT_ONCE", 3)
+    monkeypatch.setattr(backups, "BYTES_AT_ONCE", 100)
+    sizes = [10, 10, 10, 10, 90, 2**40, 1]
+    found = backups.groups([ModelVersion(artifact_size=size) for size in sizes])
+    assert [[each.artifact_size for each in group] for group in found] == [[10, 10, 10], [10, 90], [2**40], [1]]
 
 
 def test_a_version_whose_bytes_changed_since_the_copy_is_not_forgotten(
@@ -102,9 +176,9 @@ def test_over_rest_the_copy_is_made_before_the_transaction_and_not_for_a_dry_run
 ) -> None:
     keep, inside = backups.keep, []
 
-    def watched(version: ModelVersion) -> None:
+    def watched(copied: Sequence[ModelVersion]) -> Any:
         inside.append(connection.in_atomic_block)
-        keep(version)
+        return keep(copied)
 
     monkeypatch.setattr(backups, "keep", watched)
     body = {"action": "forget", "versions": [str(versions[0].pk)], "reason": "Tidy."}

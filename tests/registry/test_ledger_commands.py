@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
+import weakref
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from pytest_django import Settings
 
+from registry import export as export_flow
 from registry import history, lifecycle
 from registry.history import chains
 from registry.lifecycle import placing
+from registry.management.commands import export as export_command
 from registry.models import Export, ExportSettings, Fleet, RegisteredModel
 from tests import factories
 from tests.config.commands import run
@@ -158,6 +162,24 @@ def test_an_export_says_what_is_not_the_champion_and_what_will_not_follow(root: 
     assert "Not kept current, for want of `enabled = true` below [fleet.export]: acme/bakery." in text
     Fleet.objects.update(export=ExportSettings(enabled=True))
     assert "Not kept current" not in run("export").text
+
+
+def test_of_any_number_of_models_an_export_keeps_what_it_shows(root: Path) -> None:
+    model = factories.registered_model(fleet=exporting.fleet())
+    exporting.version(model)
+    done = export_flow.export(model.pk, export_flow.Job(root=root, at=NOW))
+    told, in_json = export_command.Seen(keeps_all=False), export_command.Seen(keeps_all=True)
+    kept = []
+    for _ in range(300):
+        each = dataclasses.replace(done)
+        kept.append(weakref.ref(each))
+        for seen in (told, in_json):
+            seen.exported(each)
+            seen.failed_at(model, history.ModelMissing("It is gone."))
+    del each
+    assert not any(ref() for ref in kept)
+    assert (told.done, told.failed, len(in_json.plain), len(in_json.failures)) == (300, 300, 300, 300)
+    assert {len(told.rows), len(told.notes), len(told.failures)} == {export_command.LISTED} and not told.plain
 
 
 def test_the_page_of_a_fleet_tells_what_could_not_be_exported(roles: None, root: Path) -> None:

@@ -55,6 +55,7 @@ def uses() -> list[Callable[[], object]]:
         lambda: opened.exists(KEY),
         lambda: opened.find(KEY),
         lambda: opened.put(KEY, b"x"),
+        lambda: opened.put_each([(KEY, b"x")]),
         lambda: opened.delete([KEY]),
         lambda: list(opened.entries("artifacts/")),
         opened.folders,
@@ -213,6 +214,43 @@ def test_a_backup_store_that_lost_its_mount_gets_no_copies(settings: Settings, t
         ownership.backup_store().put(KEY, b"x")
     place(settings, backup_url=(tmp_path / "new-backup").as_uri())
     assert ownership.backup_store().put(KEY, b"x"), "a new place that was set on purpose"
+
+
+def test_a_backup_store_that_moved_with_its_mark_is_no_new_one_when_its_mount_is_lost_later(
+    settings: Settings, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "backup", tmp_path / "larger-disk"
+    place(settings, backup_url=first.as_uri())
+    ownership.backup_store().put(KEY, b"x")
+    shutil.move(first, second)
+    place(settings, backup_url=second.as_uri())
+    ownership.backup_store().put(OTHERS, b"x")
+    shutil.rmtree(second)
+    with pytest.raises(ownership.StoreUnmarked, match="mark is gone"):
+        ownership.backup_store().put(KEY, b"x")
+
+
+def test_a_store_whose_first_writer_died_before_it_noted_the_place_is_noted_by_the_next(
+    settings: Settings, tmp_path: Path
+) -> None:
+    backup = tmp_path / "backup"
+    place(settings, backup_url=backup.as_uri())
+    ownership.backup_store().put(KEY, b"x")
+    Installation.objects.update(backup_url="")
+    ownership.backup_store().put(OTHERS, b"x")
+    assert Installation.objects.get().backup_url == backup.as_uri()
+
+
+def test_a_database_from_a_dump_older_than_the_mark_is_told_when_to_claim_and_when_to_separate(
+    elsewhere: object,
+) -> None:
+    ownership.artifact_store().put(KEY, b"x")
+    Installation.objects.all().delete()
+    told = str(ownership.standing("artifacts").refused)
+    assert "restored from a dump older than the mark" in told and "store --claim" in told
+    assert "goes on beside the original" in told and "store --separate" in told
+    ownership.claim("artifacts")
+    assert ownership.artifact_store().get(KEY) == b"x"
 
 
 def test_a_person_may_say_that_a_place_is_the_right_one(elsewhere: Callable[[], None]) -> None:

@@ -305,6 +305,6 @@ def test_without_a_second_store_nothing_comes_back() -> None:
 
 def test_a_digest_is_that_of_the_bytes(second_store: Path) -> None:
     _, versions = kept.model(versions=1)
-    backups.keep(versions[0])
+    assert backups.keep(versions) == [None]
     [file] = [each for each in (second_store / "artifacts").rglob("*") if each.is_file()]
     assert hashlib.sha256(file.read_bytes()).hexdigest() == file.name == versions[0].artifact_digest

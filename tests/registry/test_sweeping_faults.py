@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from django.db import OperationalError, connection
 from pytest_django import Settings
 
+from registry import sweep_locks
 from registry.models import ModelVersion
 from registry.retention import objects, sweeping
 from registry.store import DiskStore
@@ -71,6 +73,35 @@ def test_nothing_is_deleted_once_the_server_has_ended_the_session_that_held_the_
     connection.close()
     assert len(looks) == 2
     assert kept.path(artifact_folder, digest).exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_lock_outlasts_a_store_that_answers_later_than_the_server_lets_a_session_stand_idle(
+    monkeypatch: pytest.MonkeyPatch, artifact_folder: Path
+) -> None:
+    _, versions = kept.model()
+    digest = versions[0].artifact_digest
+    ModelVersion.objects.filter(pk=versions[0].pk).update(state="deleted")
+    kept.age(artifact_folder)
+    delete = DiskStore.delete
+
+    def slowly(store: DiskStore, keys: Any) -> None:
+        time.sleep(0.3)
+        delete(store, keys)
+
+    monkeypatch.setattr(DiskStore, "delete", slowly)
+    with connection.cursor() as cursor:
+        cursor.execute("SET idle_in_transaction_session_timeout = '100ms'")
+    try:
+        assert objects.remove([digest], at=kept.SWEPT).objects == 1
+    finally:
+        connection.close()
+    assert not kept.path(artifact_folder, digest).exists()
+
+
+def test_who_has_a_lock_on_files_may_stand_idle_longer_than_a_store_takes_to_answer_twice(settings: Settings) -> None:
+    settings.PERENNIAL_REGISTRY = {**settings.PERENNIAL_REGISTRY, "store_seconds": 600.0}
+    assert sweep_locks.patience_seconds() > 4 * 600
 
 
 def end_session() -> None:

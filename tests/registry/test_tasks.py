@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ import redis
 from django.db import connection
 from pytest_django import Settings
 
+from config.schedule import sweeps
 from registry import ownership, retention, tasks, ticks, timestamps
 from registry.models import ModelVersion, Tick
-from registry.retention import objects, orphans, selection, sweeping
+from registry.retention import backups, objects, orphans, selection, sweeping
 from tests.factories import NOW
 from tests.registry import kept
+from training.conf import TrainingConf
 
 pytestmark = [pytest.mark.django_db, pytest.mark.requirement("R17")]
 
@@ -67,6 +70,69 @@ def test_a_second_worker_finds_the_lease_held_and_does_nothing(settings: Setting
         assert lease.held
         tasks.mark()
     assert states() == ["ready"] * 3
+
+
+@pytest.mark.parametrize("column", ["artifact_key_id", "artifact_signature"])
+def test_what_can_be_copied_nowhere_does_not_keep_the_others_waiting(
+    column: str,
+    clock: list[Any],
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    settings.PERENNIAL_REGISTRY = {**settings.PERENNIAL_REGISTRY, "backup_url": (tmp_path / "second").as_uri()}
+    monkeypatch.setattr(tasks, "TICK_SECONDS", -1.0)
+    monkeypatch.setattr(sweeping, "COPIED_AT_ONCE", 2)
+    monkeypatch.setattr(backups, "COPIED_AT_ONCE", 1)
+    _, versions = kept.model(versions=6)
+    kept.archive(versions[:5])
+    ModelVersion.objects.filter(pk__in=[each.pk for each in versions[:3]]).update(**{column: "gone"})
+    clock[0] = kept.SWEPT
+    for _ in range(3):
+        tasks.sweep()
+    assert states() == ["archived"] * 5 + ["ready"], "one in each tick, of those that wait longest"
+    for _ in range(2):
+        tasks.sweep()
+    assert states() == ["archived"] * 3 + ["deleted"] * 2 + ["ready"]
+    assert caplog.text.count("retention left 1 versions that are due: sign") == 3
+
+
+def test_a_tick_tells_once_how_many_it_had_to_leave(
+    clock: list[Any], settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.PERENNIAL_REGISTRY = {**settings.PERENNIAL_REGISTRY, "backup_url": (tmp_path / "second").as_uri()}
+    _, versions = kept.model(versions=4)
+    kept.archive(versions[:3])
+    ModelVersion.objects.filter(pk__in=[each.pk for each in versions[:2]]).update(artifact_key_id="gone")
+    clock[0] = kept.SWEPT
+    tasks.sweep()
+    told = [each.getMessage() for each in caplog.records if each.levelname in {"WARNING", "ERROR"}]
+    assert len(told) == 1 and "left 2 versions that are due: signing_key_unknown" in told[0]
+
+
+def test_a_round_of_the_sweep_begins_every_hour_and_what_is_left_of_one_goes_on_at_once(
+    clock: list[Any], artifact_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeping, "SWEPT_AT_ONCE", 1)
+    _, versions = kept.model(versions=4)
+    kept.archive(versions[:2])
+    clock[0] = kept.SWEPT
+    monkeypatch.setattr(tasks, "TICK_SECONDS", -1.0)
+    tasks.sweep()
+    assert states().count("deleted") == 1
+    clock[0] += timedelta(minutes=5)
+    monkeypatch.setattr(tasks, "TICK_SECONDS", 60.0)
+    tasks.sweep()
+    assert states().count("deleted") == 2
+    kept.archive(versions[2:3])
+    clock[0] += timedelta(minutes=55)
+    tasks.sweep()
+    assert states().count("deleted") == 2
+    clock[0] += timedelta(minutes=5)
+    tasks.sweep()
+    assert states().count("deleted") == 3
+    assert sweeps(TrainingConf())["retention-sweep"].every == 300
 
 
 def test_two_sweeps_at_once_forget_each_version_once(artifact_folder: Path) -> None:

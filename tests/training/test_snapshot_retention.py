@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from django.db import connection
 from django.db.models import Model
 
-from registry import conf, lifecycle, store
+from registry import conf, lifecycle, ownership, store, ticks
 from registry.models import Tick
 from tests import factories
 from tests.factories import NOW
@@ -195,5 +196,106 @@ def test_a_file_that_became_young_since_it_was_listed_stays(artifact_folder: Pat
     listed = list(opened.entries("snapshots/"))
     opened.put(nameless, b"old")
     now = clock.now()
-    assert snapshot_retention._remove_nameless(listed, now - timedelta(hours=24)).files == 0
+    assert snapshot_retention._remove_strays(opened, listed, now - timedelta(hours=24)).files == 0
     assert opened.exists(nameless)
+
+
+def test_rows_go_for_good_before_their_files(artifact_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    snapshot = record(factories.source())
+
+    def away(self: Any, keys: Any) -> None:
+        raise store.StoreUnavailable("The store stopped answering.")
+
+    monkeypatch.setattr(store.DiskStore, "delete", away)
+    with pytest.raises(store.StoreUnavailable):
+        sweep()
+    assert not exists(snapshot), "a file without a row is found again, a row without a file is damage"
+    monkeypatch.undo()
+    age(artifact_folder)
+    assert [each.files for each in snapshot_retention.sweep_orphans(at=clock.now())] == [1]
+
+
+def test_a_snapshot_that_is_recorded_again_between_its_row_and_its_file_keeps_the_file(
+    artifact_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = factories.source()
+    snapshot = record(source)
+    remove_files = snapshot_retention._remove_files
+
+    def then_recorded(*args: Any) -> Any:
+        record(source)
+        return remove_files(*args)
+
+    monkeypatch.setattr(snapshot_retention, "_remove_files", then_recorded)
+    assert next(iter(snapshot_retention.sweep(at=LATER))).files == 0
+    assert Snapshot.objects.exclude(pk=snapshot.pk).count() == 1
+    assert file(artifact_folder, snapshot).exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_lock_outlasts_a_store_that_answers_later_than_the_server_lets_a_session_stand_idle(
+    artifact_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = record(factories.source())
+    delete = store.DiskStore.delete
+
+    def slowly(self: Any, keys: Any) -> None:
+        time.sleep(0.3)
+        delete(self, keys)
+
+    monkeypatch.setattr(store.DiskStore, "delete", slowly)
+    with connection.cursor() as cursor:
+        cursor.execute("SET idle_in_transaction_session_timeout = '100ms'")
+    try:
+        assert sweep() == (1, 1)
+    finally:
+        connection.close()
+    assert not file(artifact_folder, snapshot).exists()
+
+
+@pytest.mark.requirement("R17")
+def test_the_store_is_asked_for_strays_alone(
+    artifact_folder: Path, monkeypatch: pytest.MonkeyPatch, django_assert_max_num_queries: Any
+) -> None:
+    source = factories.source()
+    for number in range(50):
+        record(source, b"rows %d" % number)
+    nameless = snapshot_retention.location_of(source, "ab" * 32)
+    store.open_store(conf.current().artifact_url).put(nameless, b"old")
+    age(artifact_folder)
+    find, asked = store.DiskStore.find, []
+
+    def watched(self: Any, key: str) -> Any:
+        asked.append(key)
+        return find(self, key)
+
+    monkeypatch.setattr(store.DiskStore, "find", watched)
+    with django_assert_max_num_queries(20):
+        assert [each.files for each in snapshot_retention.sweep_orphans(at=clock.now())] == [1]
+    assert asked == [nameless]
+
+
+@pytest.mark.requirement("R17")
+def test_the_next_sweep_of_nameless_files_goes_on_with_the_source_where_this_one_ended(
+    artifact_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshot_retention, "LOOKED_AT_ONCE", 1)
+    opened = store.open_store(conf.current().artifact_url)
+    # In the order of their names, which is not that of their numbers.
+    sources = ["10", "9", "9999999999999999999"]
+    for number in sources:
+        opened.put(f"snapshots/{number}/{'ab' * 32}.parquet", b"old")
+    ownership.claim("artifacts")
+    age(artifact_folder)
+    delete = store.DiskStore.delete
+    monkeypatch.setattr(store.DiskStore, "delete", lambda self, keys: None)
+    for expected in (10, 9, 2**63 - 1):
+        steps = snapshot_retention.sweep_orphans(at=clock.now())
+        next(steps)
+        if ticks.reached("snapshots") != expected:
+            next(steps)
+        assert ticks.reached("snapshots") == expected
+    monkeypatch.setattr(store.DiskStore, "delete", delete)
+    assert sum(each.files for each in snapshot_retention.sweep_orphans(at=clock.now())) == 1
+    assert ticks.reached("snapshots") == 0, "the round is over"
+    assert sum(each.files for each in snapshot_retention.sweep_orphans(at=clock.now())) == 2

@@ -32,7 +32,7 @@ class Command(BaseCommand):
             "--no-migrate", action="store_true", help="another step applies the migrations; work waits for it"
         )
         parser.add_argument("--no-beat", action="store_true", help="leave the ticker out")
-        parser.add_argument("--only", help="comma-separated: web,beat,control,maintenance,interactive,training")
+        parser.add_argument("--only", help="comma-separated: web,beat,control,export,maintenance,interactive,training")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run until told to stop."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -53,14 +54,13 @@ class Command(terminal.Command):
         models = _models(options)
         # Told once, not for each model.
         export_flow.check(job.root)
-        done: list[Exported] = []
-        failed: list[dict[str, str]] = []
+        seen = Seen(keeps_all=options["json"])
         for model in models:
             try:
-                done.append(self._export(model, job))
+                seen.exported(self._export(model, job))
             except errors.PerennialError as error:
-                failed.append({"model": str(model), **error.plain()})
-        self._tell(job, done, failed, as_json=options["json"])
+                seen.failed_at(model, error)
+        self._tell(job, seen, as_json=options["json"])
 
     def _export(self, model: RegisteredModel, job: Job) -> Exported:
         try:
@@ -70,47 +70,71 @@ class Command(terminal.Command):
                 export_flow.note_failure(model.pk, code=error.code, sentence=str(error), at=job.at)
             raise
 
-    def _tell(self, job: Job, done: Sequence[Exported], failed: Sequence[dict[str, str]], *, as_json: bool) -> None:
+    def _tell(self, job: Job, seen: Seen, *, as_json: bool) -> None:
         if as_json:
-            self.print_json(
-                {"root": str(job.root), "exported": [_plain(each) for each in done], "failed": list(failed)}
-            )
+            self.print_json({"root": str(job.root), "exported": seen.plain, "failed": seen.failures})
         else:
-            self._show(job, done, failed)
-        self.end(terminal.FAILED if failed else terminal.DONE if done else terminal.NOTHING_TO_DO)
+            self._show(job, seen)
+        self.end(terminal.FAILED if seen.failed else terminal.DONE if seen.done else terminal.NOTHING_TO_DO)
 
-    def _show(self, job: Job, done: Sequence[Exported], failed: Sequence[dict[str, str]]) -> None:
-        if not done and not failed:
+    def _show(self, job: Job, seen: Seen) -> None:
+        if not seen.done and not seen.failed:
             self.say("No model has a version yet: nothing to export.")
             return
-        if 0 < len(done) <= LISTED:
-            rows = [
-                (str(each.registered_model), each.version.number if each.version else None, len(each.labels),
-                 str(each.folder))
-                for each in done
-            ]  # fmt: skip
-            self.console.print(terminal.table("Exported", ["model", "in use>", "versions>", "folder~"], rows))
-        for each in [each for each in done if each.note][:LISTED]:
-            self.say(f"{each.registered_model}: {each.note}")
-        for failure in failed[:LISTED]:
+        if 0 < seen.done <= LISTED:
+            columns = ["model", "in use>", "versions>", "folder~"]
+            self.console.print(terminal.table("Exported", columns, seen.rows))
+        for note in seen.notes:
+            self.say(note)
+        for failure in seen.failures:
             self.say(f"{failure['model']}: {failure['code']}: {failure['detail']} {failure['next_step']}")
-        self.say(f"Below {job.root}: {len(done):,} exported, {len(failed):,} failed.")
-        behind = sorted({str(each.registered_model.fleet) for each in done if not _is_kept_current(each)})
+        self.say(f"Below {job.root}: {seen.done:,} exported, {seen.failed:,} failed.")
+        behind = sorted(seen.behind)
         if job.is_recorded and behind:
             named = ", ".join(behind[:NAMED]) + (f" and {len(behind) - NAMED:,} more" if len(behind) > NAMED else "")
             self.say(f"Not kept current, for want of `enabled = true` below [fleet.export]: {named}.")
 
 
-def _is_kept_current(done: Exported) -> bool:
-    return done.registered_model.fleet.export.enabled
+@dataclass(kw_only=True)
+class Seen:
+    """What is told at the end: counts, and as much of each model as is shown. A fleet may have any number of them."""
+
+    keeps_all: bool
+    done: int = 0
+    failed: int = 0
+    rows: list[tuple[object, ...]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    plain: list[dict[str, Any]] = field(default_factory=list)
+    failures: list[dict[str, str]] = field(default_factory=list)
+    behind: set[str] = field(default_factory=set)
+    """Fleets that do not ask to be kept current."""
+
+    def exported(self, each: Exported) -> None:
+        self.done += 1
+        if self.keeps_all:
+            self.plain.append(_plain(each))
+            return
+        model = each.registered_model
+        if self.done <= LISTED:
+            number = each.version.number if each.version else None
+            self.rows.append((str(model), number, len(each.labels), str(each.folder)))
+        if each.note and len(self.notes) < LISTED:
+            self.notes.append(f"{model}: {each.note}")
+        if not model.fleet.export.enabled:
+            self.behind.add(str(model.fleet))
+
+    def failed_at(self, model: RegisteredModel, error: errors.PerennialError) -> None:
+        self.failed += 1
+        if self.keeps_all or self.failed <= LISTED:
+            self.failures.append({"model": str(model), **error.plain()})
 
 
-def _plain(done: Exported) -> dict[str, Any]:
-    fleet = done.registered_model.fleet
+def _plain(each: Exported) -> dict[str, Any]:
+    fleet = each.registered_model.fleet
     return {
-        "tenant": fleet.tenant, "fleet": fleet.name, "entity": done.registered_model.entity_key,
-        "folder": str(done.folder), "version": done.version.label if done.version else None,
-        "versions": list(done.labels), "note": done.note,
+        "tenant": fleet.tenant, "fleet": fleet.name, "entity": each.registered_model.entity_key,
+        "folder": str(each.folder), "version": each.version.label if each.version else None,
+        "versions": list(each.labels), "note": each.note,
     }  # fmt: skip
 
 
