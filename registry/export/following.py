@@ -74,7 +74,7 @@ class _Sweep:
 
     def __init__(self, fleets: Iterable[Fleet], *, at: datetime) -> None:
         self.fleets = {fleet.pk: fleet for fleet in fleets}
-        self.job = Job(root=root(), at=at, is_thorough=False)
+        self.job = Job(root=root(), at=at)
         self.done = Swept()
         self.is_blocked = False
         # The last event of each model that was exported before its turn.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -41,6 +42,8 @@ def changed(change: Callable[[dict[str, Any]], object]) -> Callable[[bytes], byt
     return applied
 
 
+# From the folder of a version to beside the root.
+SECRET = "../../../../../secret"
 LISTS: dict[str, Callable[[bytes], bytes]] = {
     "no digest": changed(lambda listed: listed.pop("digest")),
     "no format": changed(lambda listed: listed.pop("format")),
@@ -49,7 +52,7 @@ LISTS: dict[str, Callable[[bytes], bytes]] = {
     "no files": changed(lambda listed: listed.update(files=None)),
     "files as a list": changed(lambda listed: listed.update(files=list(listed["files"]))),
     "one file less": changed(lambda listed: listed["files"].pop("context.csv")),
-    "a path": changed(lambda listed: listed["files"].update({"../../../../secret": "0" * 64})),
+    "a path": changed(lambda listed: listed["files"].update({SECRET: hashlib.sha256(b"secret").hexdigest()})),
     "a digest that is none": changed(lambda listed: listed["files"].update({"context.csv": None})),
     "deeper than anybody reads": lambda _: b"[" * 200_000,
     "no JSON": lambda _: b"\xff",
@@ -67,6 +70,9 @@ def test_a_list_of_files_that_nobody_here_wrote_is_written_anew(
     file = folder / made.label / "files.json"
     before = file.read_bytes()
     file.write_bytes(LISTS[fault](before))
+    (tmp_path / "secret").write_bytes(b"secret")
+    if fault == "a digest that is none":
+        (folder / made.label / "context.csv").unlink()
     export(model, tmp_path / "exports", is_thorough=is_thorough)
     assert file.read_bytes() == before
     exporting.read(folder)
