@@ -33,7 +33,7 @@ STORED_BYTES = 16 * 1024**2
 
 
 # Where no model was to be made for an entity that has none.
-CREATE = 'Say ?create=true in the address (on the command line --create) to enrol it.'
+CREATE = "Say ?create=true in the address (on the command line --create) to enrol it."
 
 
 Named = TypeVar("Named", "Parcel", Sifted)

@@ -29,7 +29,7 @@ NEXT_STEPS = {
     "not_found": "Check the address; /api/docs lists all of them.",
     "method_not_allowed": "Use a method that the header Allow names.",
     "not_acceptable": "Ask for application/json.",
-    "unsupported_media_type": "Send the body as /api/docs says for this address: application/json, or application/x-ndjson.",
+    "unsupported_media_type": "Send the body as /api/docs says: application/json, or application/x-ndjson for lines.",
     "body_too_large": "Send less at once: a forecaster as multipart/form-data, many versions in several calls.",
     "throttled": "Wait for the seconds that the header Retry-After names.",
     "invalid": "Correct the named fields and send the request again.",

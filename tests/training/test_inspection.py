@@ -483,7 +483,7 @@ def test_a_note_of_what_was_decided_since_is_dropped(fleet: Fleet) -> None:
     [version] = receive(fleet, delivery())
     inspect()
     killed_in_reading(version)
-    inspection.inspect(now=at(40))
+    assert inspection.inspect(now=at(40)).waiting == {}
     assert (state_of(version), tries(version), attempts.unfinished()) == ("ready", [], {})
 
 
