@@ -132,8 +132,8 @@ def _runs(request: HttpRequest, now: datetime) -> Iterable[Item]:
 
 def _versions(request: HttpRequest, now: datetime) -> Iterable[Item]:
     rows = base.scoped(ModelVersion.objects.all(), request, "registered_model__fleet__tenant")
-    quarantined = rows.filter(state=ModelVersion.State.QUARANTINED)
-    served = quarantined.filter(promoted_at__isnull=False).count()
+    counted = rows.filter(state=ModelVersion.State.QUARANTINED).aggregate(all=Count("pk"), served=Count("promoted_at"))
+    served, refused = counted["served"], counted["all"] - counted["served"]
     if served:
         yield Item(
             urgency="critical",
@@ -142,7 +142,6 @@ def _versions(request: HttpRequest, now: datetime) -> Iterable[Item]:
             address=display.listing(ModelVersion, state__exact="quarantined", promoted_at__isnull="False"),
             next_step="Their histories say why. Roll back; restore a damaged file, then release its version.",
         )
-    refused = quarantined.filter(promoted_at__isnull=True).count()
     if refused:
         yield Item(
             urgency="info",
