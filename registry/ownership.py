@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 
 from django.db.models import QuerySet
 
-from registry import conf, errors, store
+from registry import conf, errors, rows, store
 from registry.models import Installation, ModelVersion
 from registry.store import GuardedStore, Mark, Store, StoreUnavailable
 
@@ -22,6 +22,7 @@ ARTIFACTS, BACKUP = "artifacts", "backup"
 PURPOSES = (ARTIFACTS, BACKUP)
 _NAMES = {ARTIFACTS: "artifact store", BACKUP: "backup store"}
 _COLUMNS = {ARTIFACTS: "artifact_url", BACKUP: "backup_url"}
+_INSTALLATION = "SELECT {columns} FROM registry_installation AS i WHERE i.is_only"
 SAMPLE = 20
 """Versions, half of them the newest, half the oldest, whose files are looked for in a store without a mark."""
 # Stores that cannot vanish are asked once: their address and whose they were found to be.
@@ -190,17 +191,17 @@ def _judge_unmarked(opened: Store, purpose: str, url: str) -> None:
 def _expected(purpose: str) -> list[str]:
     """Return keys that the store of this purpose holds, where it is the right one."""
     deleted, broken = ModelVersion.State.DELETED, ModelVersion.State.QUARANTINED
-    rows = ModelVersion.objects.order_by("created_at", "id")
+    known = ModelVersion.objects.order_by("created_at", "id")
     if purpose == BACKUP:
-        rows = rows.filter(state=deleted)
-        return _keys(each.artifact_digest for each in _ends(rows))
-    rows = rows.exclude(state__in=[deleted, broken])
-    return _keys(each.artifact_container or each.artifact_digest for each in _ends(rows))
+        known = known.filter(state=deleted)
+        return _keys(each.artifact_digest for each in _ends(known))
+    known = known.exclude(state__in=[deleted, broken])
+    return _keys(each.artifact_container or each.artifact_digest for each in _ends(known))
 
 
-def _ends(rows: QuerySet[ModelVersion]) -> Iterable[ModelVersion]:
-    rows = rows.only("artifact_container", "artifact_digest")
-    return chain(rows[: SAMPLE // 2], rows.reverse()[: SAMPLE // 2])
+def _ends(known: QuerySet[ModelVersion]) -> Iterable[ModelVersion]:
+    known = known.only("artifact_container", "artifact_digest")
+    return chain(known[: SAMPLE // 2], known.reverse()[: SAMPLE // 2])
 
 
 def _keys(digests: Iterable[str]) -> list[str]:
@@ -230,6 +231,10 @@ def _mark(purpose: str) -> Mark:
 
 
 def _installation() -> Installation:
+    # Asked with every artifact that is stored: planned once, it costs a third of what the same by a queryset does.
+    found = rows.found(_INSTALLATION.format(columns=rows.columns(Installation, "i")), [])
+    if found:
+        return rows.made(Installation, found[0])
     return Installation.objects.get_or_create(is_only=True)[0]
 
 

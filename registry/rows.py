@@ -6,15 +6,16 @@ Django writes a placeholder for every value and reads a table at a time; both co
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
 
+from django.core.exceptions import EmptyResultSet
 from django.db import connection
 from django.db.backends.postgresql.base import ServerBindingCursor
-from django.db.models import JSONField, Model
+from django.db.models import JSONField, Model, QuerySet
 from django.db.models.expressions import DatabaseDefault
 
 Row = TypeVar("Row", bound=Model)
@@ -34,12 +35,19 @@ def width(table: type[Model]) -> int:
 
 def made(table: type[Row], values: Sequence[Any]) -> Row:
     """Return the object that the columns of one row stand for, as a queryset would have read it."""
+    names, converted = _read(table)
+    read = list(values)
+    for place, convert in converted:
+        read[place] = convert(read[place], None, connection)
+    return table.from_db(connection.alias, names, read)
+
+
+@cache
+def _read(table: type[Model]) -> tuple[list[str], list[tuple[int, Callable[..., Any]]]]:
+    """Return the attributes of a row, and what makes of a value what the attribute holds, where that is another."""
     fields = table._meta.concrete_fields
-    read = [
-        field.from_db_value(value, None, connection) if hasattr(field, "from_db_value") else value
-        for field, value in zip(fields, values, strict=True)
-    ]
-    return table.from_db(connection.alias, [field.attname for field in fields], read)
+    converted = [(place, field.from_db_value) for place, field in enumerate(fields) if hasattr(field, "from_db_value")]
+    return [field.attname for field in fields], converted
 
 
 def found(statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
@@ -53,11 +61,20 @@ def found(statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
     return rows
 
 
+def listed(queryset: QuerySet[Any, Any]) -> list[tuple[Any, ...]]:
+    """Return the rows of a queryset of plain columns and texts (`values_list`) as `found` does."""
+    try:
+        return found(*queryset.query.sql_with_params())
+    except EmptyResultSet:
+        return []
+
+
 @contextmanager
 def _planned() -> Iterator[Any]:
     """Give a cursor that sends values apart from the statement; Django's own writes them into it."""
-    # Connects where need be and checks a kept connection, as every statement does.
-    connection.cursor().close()
+    # Connects where need be and checks a kept connection, as a cursor of Django's does.
+    connection.close_if_health_check_failed()
+    connection.ensure_connection()
     cursor = _Planned(connection.connection)
     with connection.make_debug_cursor(cursor) if connection.queries_logged else connection.make_cursor(cursor) as made:
         yield made
@@ -71,7 +88,7 @@ class Beside:
     values: Sequence[Any]
 
 
-def insert(objects: Sequence[Model], *, unless_taken: str = "", beside: Beside | None = None) -> list[Any]:
+def insert(objects: Sequence[Model], *, unless_taken: str = "", beside: Sequence[Beside] = ()) -> list[Any]:
     """Insert new rows in their order, in one statement, and return the keys of those that were, in ascending order.
 
     What the database fills in itself (a number as key, defaults of the database) is left to it. With `unless_taken`, a
@@ -79,28 +96,41 @@ def insert(objects: Sequence[Model], *, unless_taken: str = "", beside: Beside |
     """
     if not objects:
         return []
+    own = insertion(objects)
+    together = ", ".join(f"beside_{place} AS ({each.statement})" for place, each in enumerate(beside))
+    conflict = f"ON CONFLICT ({unless_taken}) DO NOTHING" if unless_taken else ""
+    key = type(objects[0])._meta.pk.column
+    statement = f"{f'WITH {together}' if together else ''} {own.statement} {conflict} RETURNING {key}"
+    values = [value for each in (*beside, own) for value in each.values]
+    inserted = {key for (key,) in found(statement, values)}
+    if objects[0].pk is None:
+        for each, key in zip(objects, sorted(inserted), strict=True):
+            each.pk = key
+    note([each for each in objects if each.pk in inserted])
+    return sorted(inserted)
+
+
+def insertion(objects: Sequence[Model]) -> Beside:
+    """Return the statement that inserts new rows, to be carried out beside another; `note` them after it.
+
+    Raises ValidationError as `insert` does.
+    """
     table = type(objects[0])
     fields = [field for field in table._meta.concrete_fields if not _is_filled_in(objects[0], field)]
     names = ", ".join(f'"{field.column}"' for field in fields)
     content = [{field.column: _plain(field, getattr(each, field.attname)) for field in fields} for each in objects]
     # The order of the rows is the order in which the database counts their keys.
-    together = f"WITH beside AS ({beside.statement}) " if beside else ""
-    conflict = f"ON CONFLICT ({unless_taken}) DO NOTHING" if unless_taken else ""
     statement = (
-        f"{together}INSERT INTO {table._meta.db_table} ({names}) SELECT {names} FROM ROWS FROM "
-        f"(json_populate_recordset(NULL::{table._meta.db_table}, %s)) WITH ORDINALITY AS given ORDER BY ordinality "
-        f"{conflict} RETURNING {table._meta.pk.column}"
+        f"INSERT INTO {table._meta.db_table} ({names}) SELECT {names} FROM ROWS FROM "
+        f"(json_populate_recordset(NULL::{table._meta.db_table}, %s)) WITH ORDINALITY AS given ORDER BY ordinality"
     )
-    text = json.dumps(content, default=str, ensure_ascii=False, allow_nan=False)
-    inserted = {key for (key,) in found(statement, [*(beside.values if beside else ()), text])}
-    if objects[0].pk is None:
-        for each, key in zip(objects, sorted(inserted), strict=True):
-            each.pk = key
+    return Beside(statement=statement, values=[json.dumps(content, default=str, ensure_ascii=False, allow_nan=False)])
+
+
+def note(objects: Sequence[Model]) -> None:
+    """Note in objects that they are rows now, as after bulk_create: saving one again changes its row."""
     for each in objects:
-        if each.pk in inserted:
-            # As after bulk_create: saving the object again changes its row.
-            each._state.adding, each._state.db = False, connection.alias
-    return sorted(inserted)
+        each._state.adding, each._state.db = False, connection.alias
 
 
 def _is_filled_in(row: Model, field: Any) -> bool:

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
+from types import MappingProxyType
 from typing import TypeVar
 from uuid import UUID
 
@@ -89,13 +91,20 @@ def register(
     create: bool = False,
     reason: str = "",
     cause: str = REGISTRATION,
+    known: Mapping[str, int] = MappingProxyType({}),
 ) -> list[ModelVersion | errors.PerennialError]:
-    """Register stored parcels as pending versions, all in one transaction; what is refused leaves the others be."""
+    """Register stored parcels as pending versions, all in one transaction; what is refused leaves the others be.
+
+    `known` has the ids of the fleet's models that the caller has found already, by entity.
+    """
+    work = partial(
+        _register, fleet, parcels, known=known, actor=actor, at=at, create=create, reason=reason, cause=cause
+    )
     try:
-        return _register(fleet, parcels, actor=actor, at=at, create=create, reason=reason, cause=cause)
+        return work()
     except VersionIdTaken:
         # Between the look and the insert somebody took one of the ids; by now the look sees it.
-        return _register(fleet, parcels, actor=actor, at=at, create=create, reason=reason, cause=cause)
+        return work()
 
 
 def unseal(text: str, content: bytes, *, entity: str, signed_by: str = "", said: Mapping[str, object]) -> Delivery:
@@ -119,6 +128,7 @@ def _register(
     fleet: Fleet,
     parcels: Sequence[Parcel | errors.PerennialError],
     *,
+    known: Mapping[str, int],
     actor: str,
     at: datetime,
     create: bool,
@@ -128,7 +138,7 @@ def _register(
     # Where no models are made the registration is the only change, and is a transaction by itself.
     with transaction.atomic() if create else nullcontext():
         decided = _without_taken(parcels)
-        owners = _owners(fleet, decided, create=create, actor=actor, cause=cause, at=at)
+        owners = _owners(fleet, decided, known=known, create=create, actor=actor, cause=cause, at=at)
         wanted = [_registration(each, owners) if isinstance(each, Parcel) else each for each in decided]
         sound = [each for each in wanted if isinstance(each, Registration)]
         made = iter(lifecycle.register(sound, actor=actor, cause=cause, reason=reason, at=at))
@@ -168,24 +178,28 @@ def _owners(
     fleet: Fleet,
     parcels: Sequence[Parcel | errors.PerennialError],
     *,
+    known: Mapping[str, int],
     create: bool,
     actor: str,
     cause: str,
     at: datetime,
-) -> dict[str, int]:
+) -> Mapping[str, int]:
     asked = {each.entity for each in parcels if isinstance(each, Parcel)}
-    known: dict[str, int] = dict(rows.found(_MODELS, [fleet.pk, sorted(asked)]))
-    if create and (missing := sorted(asked - known.keys())):
+    if not (asked := asked - known.keys()):
+        return known
+    there: dict[str, int] = dict(rows.found(_MODELS, [fleet.pk, sorted(asked)]))
+    if create and (missing := sorted(asked - there.keys())):
         enrolment.enroll(fleet=fleet, entity_keys=missing, actor=actor, at=at, cause=cause)
-        known = dict(rows.found(_MODELS, [fleet.pk, sorted(asked)]))
-    return known
+        there = dict(rows.found(_MODELS, [fleet.pk, sorted(asked)]))
+    return {**known, **there}
 
 
 def _without_taken(
     found: Sequence[Named | errors.PerennialError],
 ) -> list[Named | errors.PerennialError]:
-    ids = [each.version_id for each in found if not isinstance(each, errors.PerennialError)]
-    taken: set[UUID] = {version_id for (version_id,) in rows.found(_TAKEN, [ids])}
+    # An id that was minted here is nobody's; should it be, the insert refuses it.
+    ids = [each.version_id for each in found if not isinstance(each, errors.PerennialError) and _says_its_id(each)]
+    taken: set[UUID] = {version_id for (version_id,) in rows.found(_TAKEN, [ids])} if ids else set()
     decided: list[Named | errors.PerennialError] = []
     for each in found:
         if isinstance(each, errors.PerennialError):
@@ -194,6 +208,10 @@ def _without_taken(
         decided.append(_taken(each.version_id) if each.version_id in taken else each)
         taken.add(each.version_id)
     return decided
+
+
+def _says_its_id(each: Parcel | Sifted) -> bool:
+    return each.particulars.version_id is not None
 
 
 def _taken(version_id: UUID) -> VersionIdTaken:

@@ -10,7 +10,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from django.db import OperationalError, models, transaction
@@ -49,9 +48,12 @@ _SETTLED_BEFORE = models.Func(
 _LOCK = """
 SELECT {model} FROM registry_registeredmodel AS m WHERE m.id = ANY(%s::bigint[]) ORDER BY m.id FOR NO KEY UPDATE
 """
+_HEAD = ("pk", "ledger_hash", "ledger_count", "ledger_at", "last_number", "last_version_at")
 _SET_HEADS = """
-UPDATE registry_registeredmodel AS m SET ledger_hash = head.hash, ledger_count = head.count, ledger_at = head.at
-FROM unnest(%s::bigint[], %s::text[], %s::int[], %s::timestamptz[]) AS head(id, hash, count, at) WHERE m.id = head.id
+UPDATE registry_registeredmodel AS m SET ledger_hash = head.hash, ledger_count = head.count, ledger_at = head.at,
+last_number = head.number, last_version_at = head.version_at
+FROM unnest(%s::bigint[], %s::text[], %s::int[], %s::timestamptz[], %s::int[], %s::timestamptz[])
+AS head(id, hash, count, at, number, version_at) WHERE m.id = head.id
 """
 
 
@@ -108,31 +110,39 @@ def lock(ids: Sequence[int]) -> dict[int, RegisteredModel]:
     return found
 
 
-def announce(lines: Sequence[Line], *, heads: Mapping[int, RegisteredModel] | None = None) -> list[Event]:
+def announce(
+    lines: Sequence[Line], *, heads: Mapping[int, RegisteredModel] | None = None, versions: Sequence[ModelVersion] = ()
+) -> list[Event]:
     """Write lines in their order and return them as events. Takes the locks of their models.
 
-    Whoever holds the locks already gives what `lock` returned as `heads`. `at` never precedes the line before it in the
-    chain: a clock that steps back does not rewrite the past. Raises
+    Whoever holds the locks already gives what `lock` returned as `heads`; the counters of versions in them are written
+    together with the ends of their chains. New `versions`, one for each line, become rows in the same statements. `at`
+    never precedes the line before it in the chain: a clock that steps back does not rewrite the past. Raises
     ModelMissing, LedgerRestored.
     """
     if heads is not None:
-        return _write(lines, heads)
+        return _write(lines, heads, versions)
     with transaction.atomic():
         return _write(lines, lock([line.registered_model_id for line in lines if line.registered_model_id is not None]))
 
 
-def _write(lines: Sequence[Line], heads: Mapping[int, RegisteredModel]) -> list[Event]:
+def _write(
+    lines: Sequence[Line], heads: Mapping[int, RegisteredModel], versions: Sequence[ModelVersion] = ()
+) -> list[Event]:
     events = [_link(line, heads.get(line.registered_model_id or 0)) for line in lines]
     for start in range(0, len(events), BATCH_ROWS):
-        _insert(events[start : start + BATCH_ROWS], heads)
+        batch = slice(start, start + BATCH_ROWS)
+        _insert(events[batch], heads, versions[batch])
     return events
 
 
-def _insert(events: Sequence[Event], heads: Mapping[int, RegisteredModel]) -> None:
+def _insert(events: Sequence[Event], heads: Mapping[int, RegisteredModel], versions: Sequence[ModelVersion]) -> None:
     moved = [heads[model_id] for model_id in sorted(heads.keys() & {each.registered_model_id for each in events})]
-    ends = [(head.pk, head.ledger_hash, head.ledger_count, head.ledger_at) for head in moved]
+    columns = [[getattr(head, name) for head in moved] for name in _HEAD]
+    beside = [rows.Beside(statement=_SET_HEADS, values=columns)]
     try:
-        rows.insert(events, beside=rows.Beside(statement=_SET_HEADS, values=_columns(ends, 4)))
+        rows.insert(events, beside=[*beside, rows.insertion(versions)] if versions else beside)
+        rows.note(versions)
     except OperationalError as error:
         if not isinstance(error.__cause__, ObjectNotInPrerequisiteState):
             raise
@@ -209,7 +219,3 @@ def _hash(event: Event) -> str:
 def _text(event: Event) -> str | None:
     plain = Event._meta.get_field("report").get_prep_value(event.report)
     return None if plain is None else json.dumps(plain, allow_nan=False)
-
-
-def _columns(lines: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
-    return [[line[place] for line in lines] for place in range(width)]

@@ -107,7 +107,7 @@ def register(
     """
     artifacts.share_against_sweep(item.stored for item in registrations)
     heads = history.lock([item.registered_model_id for item in registrations])
-    versions = registration.insert(registrations, heads=heads, at=at)
+    versions = registration.number(registrations, heads=heads, at=at)
     lines = [
         history.Line(
             kind=admission.REGISTERED,
@@ -121,7 +121,8 @@ def register(
         )
         for version in versions
     ]
-    history.announce(lines, heads=heads)
+    with registration.refusals():
+        history.announce(lines, heads=heads, versions=versions)
     return versions
 
 

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
+from django.db import IntegrityError
 
-from registry import conf, errors, history, identifiers, rows, timestamps
+from registry import conf, errors, identifiers, timestamps
 from registry.artifacts import Stored, signatures
 from registry.models import ModelVersion, RegisteredModel
 from registry.reports import Scorecard
 
 # Made once: `json.dumps` would make one for each of thousands.
 _ENCODER = json.JSONEncoder(allow_nan=False, ensure_ascii=False)
+_ID_IS_UNIQUE = "registry_modelversion_pkey"
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # A NUL is written as an escape, which an escaped backslash before the same letters is not; half a pair stays as it is.
 _UNSTORABLE = re.compile(r"(?<!\\)(?:\\\\)*\\u0000|[\ud800-\udfff]")
-_COUNT = """
-UPDATE registry_registeredmodel AS m SET last_number = counted.number, last_version_at = counted.at
-FROM unnest(%s::bigint[], %s::int[], %s::timestamptz[]) AS counted(id, number, at) WHERE m.id = counted.id
-"""
 
 
 class VersionIdTaken(errors.Conflict):
@@ -67,21 +66,30 @@ class Registration:
     """Whether a trainer has yet to read its forecaster; until then it cannot be placed."""
 
 
-def insert(
+def number(
     registrations: Sequence[Registration], *, heads: Mapping[int, RegisteredModel], at: datetime
 ) -> list[ModelVersion]:
-    """Write the rows in their order; `heads` are their locked models by id, whose counters move on.
+    """Return the new versions in their order; `heads` are their locked models by id, whose counters move on in memory.
 
-    Raises VersionIdTaken, MetadataInvalid.
+    The lines of the ledger that tell of them write both. Raises MetadataInvalid.
     """
-    versions = [_number(item, heads[item.registered_model_id], timestamps.to_utc(at)) for item in registrations]
-    for start in range(0, len(versions), history.BATCH_ROWS):
-        batch = versions[start : start + history.BATCH_ROWS]
-        owners = sorted({version.registered_model_id for version in batch})
-        counted = [(model_id, heads[model_id].last_number, heads[model_id].last_version_at) for model_id in owners]
-        columns = [list(column) for column in zip(*counted, strict=True)]
-        _insert(batch, rows.Beside(statement=_COUNT, values=columns))
-    return versions
+    return [_number(item, heads[item.registered_model_id], timestamps.to_utc(at)) for item in registrations]
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Tell why new versions cannot become rows. Raises VersionIdTaken, MetadataInvalid."""
+    try:
+        yield
+    except ValidationError as error:
+        raise MetadataInvalid(f"A scorecard cannot be stored: {' '.join(error.messages)}") from error
+    except IntegrityError as error:
+        said = getattr(error.__cause__, "diag", None)
+        if said is None or said.constraint_name != _ID_IS_UNIQUE:
+            raise
+        taken = _UUID.search(said.message_detail or "")
+        named = f"id {taken.group()}" if taken else "id"
+        raise VersionIdTaken(f"The {named} is registered already, or given twice.", field="version_id") from error
 
 
 def _number(item: Registration, head: RegisteredModel, at: datetime) -> ModelVersion:
@@ -148,13 +156,3 @@ def _bound(what: str, texts: Sequence[str], *, most: int, field: str) -> None:
     size = sum(len(text.encode()) for text in texts)
     if size > most:
         raise MetadataInvalid(f"{size} bytes of {what} are too many; at most {most} are kept in a row.", field=field)
-
-
-def _insert(versions: Sequence[ModelVersion], beside: rows.Beside) -> None:
-    try:
-        inserted = rows.insert(versions, unless_taken="id", beside=beside)
-    except ValidationError as error:
-        raise MetadataInvalid(f"A scorecard cannot be stored: {' '.join(error.messages)}") from error
-    if len(inserted) < len(versions):
-        left = Counter(version.pk for version in versions) - Counter(inserted)
-        raise VersionIdTaken(f"Version {min(left)} is registered already, or given twice.", field="version_id")

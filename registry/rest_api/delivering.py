@@ -86,10 +86,10 @@ class ModelVersions(uploads.UploadView, versions.VersionList):
         It is `pending` until a worker has read the forecaster, then `ready` or `quarantined`. Nothing is executed.
         """
         given = parsing.query(request, DeliveryQuery)
-        owner = _owner(request, fleet, entity, create=given["create"])
+        owner, known = _owner(request, fleet, entity, create=given["create"])
         sent = uploads.parts(request, files=FILES)
         delivery = Delivery(entity=entity, said=sent.said, **sent.files)
-        return _register_one(request, owner, delivery, create=given["create"], cause=intake.REGISTRATION)
+        return _register_one(request, owner, delivery, known=known, cause=intake.REGISTRATION)
 
 
 class Imports(uploads.UploadView):
@@ -110,7 +110,7 @@ class Imports(uploads.UploadView):
         `seal` is the header `Perennial-Seal` of the download, `signed_by` the name of the key here where it differs.
         """
         given = parsing.query(request, DeliveryQuery)
-        owner = _owner(request, fleet, entity, create=given["create"])
+        owner, known = _owner(request, fleet, entity, create=given["create"])
         sent = uploads.parts(request, files=SEALED)
         said = dict(sent.said)
         seal, signed_by = _text(said, "seal"), _text(said, "signed_by")
@@ -120,7 +120,7 @@ class Imports(uploads.UploadView):
             )
         content = sent.files.get("bundle", b"")
         delivery = intake.unseal(seal, content, entity=entity, signed_by=signed_by, said=said)
-        return _register_one(request, owner, delivery, create=given["create"], cause=intake.IMPORT)
+        return _register_one(request, owner, delivery, known=known, cause=intake.IMPORT)
 
 
 class FleetVersions(views.ApiView):
@@ -166,16 +166,17 @@ class FleetVersions(views.ApiView):
         return idempotency.after(request, prepare, work).response()
 
 
-def _owner(request: Request, fleet: str, entity: str, *, create: bool) -> Fleet:
-    """Return the fleet; where nothing is to be created, only if it knows the entity."""
+def _owner(request: Request, fleet: str, entity: str, *, create: bool) -> tuple[Fleet, dict[str, int]]:
+    """Return the fleet, and the id of its model by entity: none where the model may have to be made first."""
     if not create:
-        return scope.registered_model(request, fleet, entity).fleet
+        model = scope.registered_model(request, fleet, entity)
+        return model.fleet, {entity: model.pk}
     owner = scope.fleet(request, fleet)
     enrolment.check(entity)
-    return owner
+    return owner, {}
 
 
-def _register_one(request: Request, fleet: Fleet, delivery: Delivery, *, create: bool, cause: str) -> Response:
+def _register_one(request: Request, fleet: Fleet, delivery: Delivery, *, known: dict[str, int], cause: str) -> Response:
     def prepare() -> Parcel:
         [parcel] = intake.store(fleet, [delivery])
         if isinstance(parcel, errors.PerennialError):
@@ -183,11 +184,16 @@ def _register_one(request: Request, fleet: Fleet, delivery: Delivery, *, create:
         return parcel
 
     def work(parcel: Parcel) -> idempotency.Answer:
-        version = intake.only(
-            intake.register(
-                fleet, [parcel], actor=views.actor(request), at=timestamps.utc_now(), create=create, cause=cause
-            )
+        results = intake.register(
+            fleet,
+            [parcel],
+            actor=views.actor(request),
+            at=timestamps.utc_now(),
+            create=not known,
+            cause=cause,
+            known=known,
         )
+        version = intake.only(results)
         shown = json.loads(texts.version(version.pk))
         return idempotency.Answer(status=201, data=shown, headers={"Location": shown["url"]})
 

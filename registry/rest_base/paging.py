@@ -17,7 +17,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from registry import conf
+from registry import conf, rows
 from registry.rest_base import parsing, problems, views
 
 CURSOR_LENGTH = 600
@@ -72,10 +72,10 @@ class KeysetPagination:
         """Return one page whose rows the database writes as JSON, and the address of the next."""
         size = given.get("limit") or conf.current().page_size
         names = [_path(name) for name in self.order]
-        rows = list(self._after_cursor(queryset, given.get("cursor")).values_list(text, *names)[: size + 1])
-        following = encode([str(each) for each in rows[size - 1][1:]]) if len(rows) > size else None
+        found = rows.listed(self._after_cursor(queryset, given.get("cursor")).values_list(text, *names)[: size + 1])
+        following = encode([str(each) for each in found[size - 1][1:]]) if len(found) > size else None
         ends = json.dumps({"next_cursor": following, "next": _address(request, following)})
-        content = f'{{"results":[{",".join(row[0] for row in rows[:size])}],{ends[1:]}'
+        content = f'{{"results":[{",".join(row[0] for row in found[:size])}],{ends[1:]}'
         return views.text(content)
 
     def page(

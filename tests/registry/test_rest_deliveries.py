@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
-from pytest_django import Settings
+from pytest_django import DjangoAssertNumQueries, Settings
 
 from registry import bundle, identifiers, lifecycle, limits
 from registry.bundle.tables import Table
@@ -64,6 +64,19 @@ def test_a_bundle_in_parts_becomes_a_pending_version(operator: Caller) -> None:
     assert body["trainer"] == "seasonal_naive"
     assert answer.headers["Location"] == f"/api/v1/versions/{body['id']}"
     assert operator.get(answer.headers["Location"]).json()["artifact"]["format"] == NAIVE
+
+
+def test_a_registration_asks_the_database_six_times(
+    operator: Caller, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    send(operator, ADDRESS, {"bundle": packed()})
+    # Token; fleet and model; whose the store is; lock; row, line and counters; answer. Within a test two more make the
+    # transaction. Where the id is said it is asked twice whether that is free: before the bytes are stored, and after.
+    with django_assert_num_queries(8):
+        assert send(operator, ADDRESS, {"bundle": packed(forecaster=forecaster(mean=6.0))}).status_code == 201
+    with django_assert_num_queries(10):
+        said = {"version_id": str(identifiers.uuid7())}
+        assert send(operator, ADDRESS, {"bundle": packed(forecaster=forecaster(mean=7.0))}, said).status_code == 201
 
 
 @pytest.mark.requirement("R01", "R24")
@@ -233,6 +246,15 @@ def test_results_name_the_lines_of_the_body_also_where_some_are_blank(operator: 
     sent: list[Any] = [b"", {"entity": "bread", "bundle": text(packed())}, b"  ", b"{not json", b"\r"]
     body = send_lines(operator, [*sent, {"entity": "bread", "bundle": text(packed())}]).json()
     assert [(each["line"], each.get("code", "")) for each in body["results"]] == [(2, ""), (4, "invalid"), (6, "")]
+
+
+def test_a_broken_line_is_told_by_its_own_number_alone(operator: Caller) -> None:
+    answer = send_lines(operator, [{"entity": "bread", "bundle": text(packed())}, b'{"entity": "bread",'])
+    assert [(each["line"], each.get("code", "")) for each in answer.json()["results"]] == [(1, ""), (2, "invalid")]
+    told = answer.json()["results"][1]["detail"]
+    assert "line 1" not in told
+    assert "character 20" in told
+
 
 
 @pytest.mark.requirement("X02")

@@ -55,8 +55,18 @@ def test_rows_whose_key_is_taken_are_left_out() -> None:
 def test_a_statement_beside_is_carried_out_once() -> None:
     rows.insert(ticks("a"))
     moved = rows.Beside(statement="UPDATE registry_tick SET name = %s WHERE name = 'a'", values=["moved"])
-    rows.insert(ticks("b"), beside=moved)
+    rows.insert(ticks("b"), beside=[moved])
     assert set(Tick.objects.values_list("name", flat=True)) == {"moved", "b"}
+
+
+def test_rows_of_two_tables_are_written_in_one_statement(django_assert_num_queries: DjangoAssertNumQueries) -> None:
+    others = ticks("b", "c")
+    with django_assert_num_queries(1):
+        rows.insert(fleets("one"), beside=[rows.insertion(others)])
+    rows.note(others)
+    assert list(Fleet.objects.values_list("name", flat=True)) == ["one"]
+    assert set(Tick.objects.values_list("name", flat=True)) == {"b", "c"}
+    assert not any(each._state.adding for each in others)
 
 
 def test_no_rows_need_no_statement(django_assert_num_queries: DjangoAssertNumQueries) -> None:
