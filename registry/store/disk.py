@@ -20,6 +20,7 @@ _TEMPORARY = re.compile(r"\.[0-9a-f]{64}(\.parquet)?\.[0-9a-f]{16}\.tmp")
 _TOP_FOLDERS = ("artifacts/", "snapshots/")
 
 
+_FAN_OUT = tuple(f"{number:02x}" for number in range(256))
 _settled: set[Path] = set()
 """Folders whose own names this process has made durable."""
 
@@ -39,9 +40,7 @@ class DiskStore:
             if _renewed(path, data):
                 return False
             is_new = not path.exists()
-            if not path.parent.is_dir():
-                _settled.discard(path.parent)
-                path.parent.mkdir(parents=True, exist_ok=True)
+            _settle(path.parent)
             _write_whole(path, data)
             return is_new
 
@@ -130,9 +129,8 @@ class DiskStore:
         """See Store."""
         path = self._root / marker.NAME
         with self._reported(marker.NAME):
-            self._root.mkdir(parents=True, exist_ok=True)
             # What lies above the store is not ours, and may not be ours to open.
-            _settled.add(self._root)
+            self._root.mkdir(parents=True, exist_ok=True)
             _write_whole(path, marker.dump(mark), create=not replacing)
         return self.mark() or mark
 
@@ -212,6 +210,7 @@ def _renewed(path: Path, data: bytes) -> bool:
             os.utime(path)
             # Whoever wrote it may not have come to this yet, and the caller's row relies on the name from here on. Its
             # age may be lost with the machine: the row that it waits for, which keeps the file, is then lost as well.
+            _settle(path.parent)
             _sync_folder(path.parent)
             return True
     except (FileNotFoundError, PermissionError):
@@ -249,15 +248,27 @@ def _linked(temporary: Path, path: Path) -> bool:
     return True
 
 
+def _settle(folder: Path) -> None:
+    """Make a folder, and its own name durable: once for each process, which cannot know whether its maker did so."""
+    if folder in _settled and folder.is_dir():
+        return
+    # All that lie beside it at once: each by itself would hold up 256 registrations of every process.
+    made = [folder.with_name(name) for name in _FAN_OUT] if folder.parent.name == "artifacts" else [folder]
+    for each in made:
+        # Where something else has the name, it stands in the way of what goes there alone.
+        with contextlib.suppress(FileExistsError):
+            each.mkdir(parents=True, exist_ok=True)
+    for above in (folder.parent, folder.parent.parent):
+        _sync_folder(above)
+    _settled.update(made)
+
+
 def _sync_folder(folder: Path) -> None:
-    # Without it the name, not the bytes, may be lost with the machine. The parents may be as new as the folder, but
-    # once this process has synced them, they know it.
+    # Without it the name, not the bytes, may be lost with the machine.
     if os.name == "nt":
         return
-    for directory in (folder,) if folder in _settled else (folder, folder.parent, folder.parent.parent):
-        handle = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-    _settled.add(folder)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -17,15 +17,17 @@ from registry import store
 
 DIGEST = "ab" + "0" * 62
 KEY = f"artifacts/ab/{DIGEST}"
+OTHER = f"artifacts/cd/cd{DIGEST[2:]}"
 
 # Stops between the bytes and the rename, says so, and waits to be killed there.
 WRITER = """
-import os, sys
+import os, stat, sys
 from pathlib import Path
 from registry import store
 def barrier(handle):
-    print("written", flush=True)
-    sys.stdin.read()
+    if stat.S_ISREG(os.fstat(handle).st_mode):
+        print("written", flush=True)
+        sys.stdin.read()
 os.fsync = barrier
 store.DiskStore(Path(sys.argv[1])).put(sys.argv[2], b"x" * 1_000_000)
 """
@@ -60,6 +62,13 @@ def test_storing_again_makes_the_name_durable_that_another_may_only_just_have_gi
     opened: store.Store, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened.put(KEY, b"same")
+    synced = watched(monkeypatch)
+    assert opened.put(KEY, b"same") is False
+    assert (root / KEY).parent.stat().st_ino in synced
+
+
+def watched(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return the files and folders that are made durable from now on, by their inodes."""
     synced: list[int] = []
     fsync = os.fsync
 
@@ -68,8 +77,52 @@ def test_storing_again_makes_the_name_durable_that_another_may_only_just_have_gi
         fsync(handle)
 
     monkeypatch.setattr(os, "fsync", noted)
+    return synced
+
+
+def test_the_first_file_makes_every_folder_durable_and_the_next_needs_only_its_own(
+    opened: store.Store, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = watched(monkeypatch)
+    opened.put(KEY, b"first")
+    above = [root / "artifacts", root]
+    assert {each.stat().st_ino for each in [root / KEY, (root / KEY).parent, *above]} == set(synced)
+    synced.clear()
+    opened.put(OTHER, b"other")
+    assert synced == [(root / OTHER).stat().st_ino, (root / OTHER).parent.stat().st_ino]
+
+
+def test_what_another_process_stored_is_durable_with_its_folder_once_it_is_stored_again(
+    opened: store.Store, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / KEY).parent.mkdir(parents=True)
+    (root / KEY).write_bytes(b"same")
+    synced = watched(monkeypatch)
     assert opened.put(KEY, b"same") is False
-    assert (root / KEY).parent.stat().st_ino in synced
+    assert {(root / "artifacts").stat().st_ino, (root / KEY).parent.stat().st_ino} <= set(synced)
+
+
+def test_a_file_where_a_folder_should_be_stands_in_the_way_of_its_own_keys_alone(
+    opened: store.Store, root: Path
+) -> None:
+    (root / "artifacts").mkdir(parents=True)
+    (root / OTHER).parent.write_bytes(b"")
+    opened.put(KEY, b"1")
+    with pytest.raises(store.StoreUnavailable):
+        opened.put(OTHER, b"2")
+
+
+def test_folders_of_snapshots_are_made_one_by_one(opened: store.Store, root: Path) -> None:
+    opened.put(f"snapshots/42/{'a' * 64}.parquet", b"1")
+    assert [each.name for each in (root / "snapshots").iterdir()] == ["42"]
+
+
+def test_a_folder_that_somebody_removed_is_made_again(opened: store.Store, root: Path) -> None:
+    opened.put(KEY, b"1")
+    (root / KEY).unlink()
+    (root / KEY).parent.rmdir()
+    opened.put(KEY, b"1")
+    assert opened.get(KEY) == b"1"
 
 
 @pytest.mark.requirement("R23")
@@ -145,7 +198,7 @@ def test_a_process_killed_in_the_middle_leaves_nothing_under_the_key(opened: sto
     assert list(opened.entries("artifacts/")) == []
     opened.put(KEY, b"later")
     assert opened.get(KEY) == b"later"
-    assert opened.folders() == ["artifacts/ab/"]
+    assert len(opened.folders()) == 256 and "artifacts/ab/" in opened.folders()
     assert opened.sweep_temporary("artifacts/ab/", older_than=datetime.now(UTC) - timedelta(hours=1)) == 0
     os.utime(root / left, (0, 0))
     assert opened.sweep_temporary("artifacts/ab/", older_than=datetime.now(UTC) - timedelta(hours=1)) == 1
