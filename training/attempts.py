@@ -1,7 +1,8 @@
 """Owns how often the reading of a version from elsewhere was tried in vain: one line of the ledger for each try.
 
-What could not be read for want of time or memory may be sound, so it is tried again, later each time; what a trainer
-read and refused is not. A try is noted before it begins: what takes the whole worker with it counts as well.
+What could not be read for want of time or memory, or by an error of this code, may be sound, so it is tried again,
+later each time; what a trainer read and refused is not. A try is noted before it begins: what takes the whole worker
+with it counts as well.
 """
 
 from __future__ import annotations

@@ -26,16 +26,24 @@ class SourceShared(errors.Conflict):
 
 
 def apply(
-    source: SourceSection, policies: Mapping[str, PolicySection], *, fleet: Fleet, authority: Authority, at: datetime
+    source: SourceSection | None,
+    policies: Mapping[str, PolicySection],
+    *,
+    fleet: Fleet,
+    authority: Authority,
+    at: datetime,
 ) -> tuple[Change, ...]:
     """Create or update the fleet's source and policies, inside the caller's transaction; return what changed.
 
+    Without a source there are no policies: nothing here retrains the fleet, or not any more.
     Policies that an earlier file made and this one does not name are disabled, or deleted where they never fired.
     Raises MadeByHand, SourceShared.
     """
-    row, changes = _apply_source(source, fleet=fleet, authority=authority)
-    for name, section in policies.items():
-        changes += _apply_policy(name, section, source=row, fleet=fleet, authority=authority, at=at)
+    changes: tuple[Change, ...] = ()
+    if source is not None:
+        row, changes = _apply_source(source, fleet=fleet, authority=authority)
+        for name, section in policies.items():
+            changes += _apply_policy(name, section, source=row, fleet=fleet, authority=authority, at=at)
     return changes + _retire_absent(policies, fleet=fleet)
 
 

@@ -120,7 +120,7 @@ def parse(content: bytes, *, trainer: str) -> Forecaster:
 
     Raises TrainerUnknown, BundleInvalid, ForecasterRefused by what the headers say, ForecasterUnreadable.
     """
-    data = examination.forecaster_of(content, format=table.format_of(trainer), limits=limits.stored())
+    data = examination.examined_forecaster(content, format=table.format_of(trainer), limits=limits.stored())
     try:
         forecaster: Forecaster = table.find(trainer).load(data)
     except errors.PerennialError:

@@ -173,7 +173,7 @@ def _no_change_check(comparison: Comparison) -> str:
     if comparison.incumbent == "none":
         return "There is no champion yet: the change check does not apply."
     if comparison.incumbent == "same_recipe":
-        return "Recipe and data are those of the champion: the change check does not apply."
+        return "The recipe is the champion's, so on the same data both are one: the change check does not apply."
     return ""
 
 

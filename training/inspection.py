@@ -1,8 +1,8 @@
 """Owns whether a version from elsewhere may be used: its trainer reads the forecaster, in a process that may die of it.
 
 What is read becomes ready, what is refused is quarantined for good, each told in the ledger as soon as it is known.
-What ends or stalls the reading process is tried again, some times, before it is turned away; that, and what is
-damaged, can be released to wait once more. Where a key, a limit or a trainer here is at fault, it waits.
+What ends or stalls the reading process, or is an error of its code, is tried again before it is turned away; that, and
+what is damaged, can be released to wait once more. Where a key, a limit or a trainer here is at fault, it waits.
 Tenants share the time: whoever has taken the least of it is next, so that one does not keep another waiting.
 """
 

@@ -102,11 +102,11 @@ def _twins(fields: Sequence[Field], incumbents: Sequence[_Incumbent]) -> list[_I
 
 
 def _known_recipe(incumbent: _Incumbent) -> _Incumbent:
-    """Return the incumbent, unscored where no twin can be made because its trainer is not installed any more."""
+    """Return the incumbent, unscored where no twin can be made: its trainer fits nothing, or is not here any more."""
     champion = incumbent.champion
     if incumbent.how != TWIN or champion is None or champion.trainer in table.names():
         return incumbent
-    told = f"The champion's trainer {champion.trainer} is not installed, so its recipe cannot be scored."
+    told = f"The champion's trainer {champion.trainer} fits nothing here, so its recipe cannot be scored."
     return replace(incumbent, how=UNSCORED, warnings=(*incumbent.warnings, told))
 
 

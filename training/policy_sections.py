@@ -38,6 +38,7 @@ RANGES: Mapping[str, sections.Range] = {
     "caps.runs_a_day": (1, 1_000_000),
 }
 FORMATS = (".csv", ".csv.gz", ".parquet")
+NEITHER = "the file of a fleet that nothing here retrains has neither [source] nor [policy]"
 
 
 def _cron(text: str) -> str:
@@ -110,6 +111,8 @@ class Setting:
 
 def read_source(section: object, *, setting: Setting, at: str = "source") -> SourceSection:
     """Return the checked source; its path becomes absolute. Raises SectionInvalid with every problem."""
+    if section is None:
+        raise sections.SectionInvalid([sections.problem(at, sections.ABSENT, f"a table [source]; {NEITHER}")])
     early = _path_problems(section, setting.folder, f"{at}.path")
     if isinstance(section, Mapping) and isinstance(section.get("path"), str):
         section = {**section, "path": str((setting.folder / section["path"]).resolve())}
@@ -167,7 +170,9 @@ def read_policies(section: object, *, setting: Setting, at: str = "policy") -> d
         or not section
         or not all(isinstance(each, Mapping) for each in section.values())
     ):
-        raise sections.SectionInvalid([sections.problem(at, sections.ABSENT, "one table [policy.NAME] or more")])
+        raise sections.SectionInvalid(
+            [sections.problem(at, sections.ABSENT, f"one table [policy.NAME] or more; {NEITHER}")]
+        )
     found, problems = {}, []
     for name, table_of_policy in section.items():
         problems += _name_problems(name, at)

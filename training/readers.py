@@ -52,7 +52,7 @@ class Reader:
     def __init__(self, *, seconds: float, limits: Limits) -> None:
         self._seconds, self._limits = seconds, limits
         self._process: subprocess.Popen[bytes] | None = None
-        self._told: _Tail | None = None
+        self._words: _Tail | None = None
         self._ready: set[str] = set()
 
     def read(self, content: bytes, *, trainer: str, meanwhile: Callable[[], None]) -> Answer:
@@ -89,7 +89,7 @@ class Reader:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=LAST_WORDS_SECONDS)
             self.end()
-            told = self._told.last() if self._told else ""
+            told = self._words.last() if self._words else ""
             raise ReaderUnavailable(f"The process that reads forecasters of {trainer} does not start. {told}".strip())
         if answer.outcome is Outcome.ABSENT:
             raise TrainerAbsent(f"No forecaster of {trainer} can be read here: {answer.why}")
@@ -105,7 +105,7 @@ class Reader:
         except OSError as error:
             raise ReaderUnavailable(f"No process starts that could read forecasters: {error}.") from error
         assert self._process.stderr is not None
-        self._told, self._ready = _Tail(self._process.stderr), set()
+        self._words, self._ready = _Tail(self._process.stderr), set()
         return self._process
 
 

@@ -11,6 +11,7 @@ import importlib.util
 import json
 import os
 import sys
+import traceback
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -20,6 +21,7 @@ from typing import IO, Any
 from registry import errors
 from registry.bundle import Limits, examination
 from training.trainers import table
+from training.trainers.base import ForecasterUnreadable
 
 # Libraries map about one GiB of address space; the rest is for the forecaster, whose size is bounded before.
 MEMORY_BYTES = 4 * 1024**3
@@ -36,7 +38,7 @@ class Outcome(StrEnum):
     REFUSED = "refused"
     """The trainer looked at the bytes and refused them; it will do so again."""
     UNREAD = "unread"
-    """Nobody can tell: time or memory ran out, or the process ended. Another time it may be read."""
+    """Nobody can tell: time or memory ran out, the process ended, or this code failed. Another time it may be read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,11 +72,14 @@ def prepare(trainer: str) -> Answer:
 
 
 def read(content: bytes, *, trainer: str, limits: Limits) -> Answer:
-    """Return whether the trainer reads the forecaster, else the sentence why not."""
+    """Return whether the trainer reads the forecaster, else the sentence why not.
+
+    Only what is raised on purpose is a refusal: trainers tell so what a hostile file makes their libraries raise.
+    """
     try:
-        data = examination.forecaster_of(content, format=table.format_of(trainer), limits=limits)
+        data = examination.examined_forecaster(content, format=table.format_of(trainer), limits=limits)
         table.find(trainer).load(data)
-    except Exception as error:  # A hostile file makes a library raise anything; whatever it is, it was not read.
+    except Exception as error:  # An error of this code says nothing about the file, and must not condemn it for good.
         return _failed(error)
     return Answer(outcome=Outcome.READ)
 
@@ -83,9 +88,12 @@ def _failed(error: Exception) -> Answer:
     if _lacked_memory(error):
         return Answer(outcome=Outcome.UNREAD, why=f"reading it takes more than {MEMORY_BYTES} bytes of memory.")
     if isinstance(error, errors.PerennialError):
-        return Answer(outcome=Outcome.REFUSED, why=error.sentence)
-    told = f"Reading it ended with {type(error).__name__}: {str(error)[:300]}"
-    return Answer(outcome=Outcome.REFUSED, why=told)
+        # What is said of forecasters that serve is no way out for one that never did.
+        serves = error.next_step == ForecasterUnreadable.next_step
+        return Answer(outcome=Outcome.REFUSED, why=error.sentence if serves else str(error))
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    told = f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}: {str(error)[:300]}"
+    return Answer(outcome=Outcome.UNREAD, why=f"reading it ended with {told}")
 
 
 def _lacked_memory(error: BaseException | None) -> bool:

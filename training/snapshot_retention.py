@@ -19,12 +19,11 @@ from django.db.models.functions import Now
 from registry import conf as registry_conf
 from registry import ownership, sweep_locks, ticks
 from registry.models import ModelVersion
+from registry.retention import removal
 from registry.store import Entry, Store
 from training import conf
 from training.models import Batch, Snapshot, Source
 
-# Who records a snapshot waits meanwhile, and a slow store answers in tenths of a second.
-REMOVED_AT_ONCE = 20
 # Their names are looked up in one statement; the store is asked for those alone that no row names.
 LOOKED_AT_ONCE = 1000
 PREFIX = "snapshots/"
@@ -69,7 +68,7 @@ def sweep(*, at: datetime) -> Iterator[Swept]:
     An ended batch whose snapshot goes names none from then on; the versions keep its digest.
     """
     before = at - timedelta(days=conf.current().snapshot_days)
-    while ids := list(_unneeded(before).order_by("pk").values_list("pk", flat=True)[:REMOVED_AT_ONCE]):
+    while ids := list(_unneeded(before).order_by("pk").values_list("pk", flat=True)[: removal.REMOVED_AT_ONCE]):
         yield _remove(ids, before)
 
 
@@ -84,8 +83,9 @@ def sweep_orphans(*, at: datetime) -> Iterator[Swept]:
     while some := list(islice(old, LOOKED_AT_ONCE)):
         ticks.keep(PLACE, _source(some[0].key), at=at)
         strays = _nameless(some)
-        for start in range(0, max(len(strays), 1), REMOVED_AT_ONCE):
-            yield _remove_strays(opened, strays[start : start + REMOVED_AT_ONCE], before)
+        # Also where there are none: each is a step, after which time may be over.
+        for group in list(removal.slices(strays)) or [[]]:
+            yield _remove_strays(opened, group, before)
     ticks.keep(PLACE, 0, at=at)
 
 
@@ -113,10 +113,7 @@ def _remove_files(opened: Store, entries: Sequence[Entry]) -> Swept:
     """Remove files that no row names, looked up under the lock: somebody may have recorded one of them meanwhile."""
     if not entries:
         return Swept()
-    with transaction.atomic(durable=True):
-        sweep_locks.have_alone(sweep_locks.SNAPSHOTS)
-        going = _nameless(entries)
-        opened.delete([each.key for each in going])
+    going = removal.remove(opened, lambda: _nameless(entries), lock=sweep_locks.SNAPSHOTS)
     return Swept(files=len(going), size=sum(each.size for each in going))
 
 

@@ -96,7 +96,7 @@ class Rows:
 
 def unpack(data: bytes, *, limits: Limits) -> Bundle:
     """Return the content of an artifact. Raises BundleInvalid for anything that `pack` does not make."""
-    with _told():
+    with _as_invalid():
         contents = {each.name: each.whole() for each in members.read(data, limits=limits)}
         manifest = _manifest(contents[MANIFEST])
         found = {name: tables.load(contents[f"{name}.csv"], kinds=_kinds(manifest, f"{name}.csv")) for name in TABLES}
@@ -105,7 +105,7 @@ def unpack(data: bytes, *, limits: Limits) -> Bundle:
 
 def outline(data: bytes, *, limits: Limits) -> Bundle:
     """Return an artifact without its tables, which are passed over unread. Raises BundleInvalid as `unpack` does."""
-    with _told():
+    with _as_invalid():
         kept = {each.name: each.whole() for each in members.read(data, limits=limits) if each.name not in _TABLE_FILES}
         return _bundle(_manifest(kept[MANIFEST]), kept)
 
@@ -118,7 +118,7 @@ def audit(data: bytes, *, limits: Limits, bounds: Bounds) -> Bundle:
     """
     contents: dict[str, bytes] = {}
     manifest: Mapping[str, Any] = {}
-    with _told():
+    with _as_invalid():
         for member in members.read(data, limits=limits):
             if member.name in _TABLE_FILES:
                 tables.check(member, kinds=_kinds(manifest, member.name), bounds=bounds, size=member.size)
@@ -132,7 +132,7 @@ def audit(data: bytes, *, limits: Limits, bounds: Bounds) -> Bundle:
 def forecaster_of(data: bytes, *, limits: Limits) -> bytes:
     """Return the forecaster of an artifact, parsing nothing else but the manifest. Raises BundleInvalid as `unpack`."""
     found = b""
-    with _told():
+    with _as_invalid():
         for member in members.read(data, limits=limits):
             if member.name == MANIFEST:
                 _manifest(member.whole(most=JSON_BYTES))
@@ -143,27 +143,27 @@ def forecaster_of(data: bytes, *, limits: Limits) -> bytes:
 
 def importance_of(data: bytes, *, limits: Limits) -> Mapping[str, float]:
     """Return the feature importance of an artifact and parse nothing else. Raises BundleInvalid."""
-    with _told():
+    with _as_invalid():
         member = next(each for each in members.read(data, limits=limits) if each.name == IMPORTANCE)
         return _load(member.whole(most=JSON_BYTES))
 
 
 def rows_of(data: bytes, *, table: str, limits: Limits) -> Rows:
     """Return one table of an artifact, to be read row by row; no other member is kept. Raises BundleInvalid."""
-    with _told():
+    with _as_invalid():
         found = members.read(data, limits=limits)
         kinds = _kinds(_manifest(next(found).whole(most=JSON_BYTES)), f"{table}.csv")
         columns, rows = tables.read(next(each for each in found if each.name == f"{table}.csv"), kinds=kinds)
-        return Rows(columns=columns, rows=_told_rows(rows))
+        return Rows(columns=columns, rows=_checked(rows))
 
 
-def _told_rows(rows: Iterator[tuple[Cell, ...]]) -> Iterator[tuple[Cell, ...]]:
-    with _told():
+def _checked(rows: Iterator[tuple[Cell, ...]]) -> Iterator[tuple[Cell, ...]]:
+    with _as_invalid():
         yield from rows
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _as_invalid() -> Iterator[None]:
     """Tell whatever strange content makes a reader raise as what it is."""
     try:
         yield

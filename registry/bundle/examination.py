@@ -30,7 +30,7 @@ class ForecasterRefused(errors.Invalid):
     next_step = "Export the forecaster again as docs/registering.md shows, and register that."
 
 
-def forecaster_of(content: bytes, *, format: Format, limits: Limits) -> bytes:
+def examined_forecaster(content: bytes, *, format: Format, limits: Limits) -> bytes:
     """Return the forecaster of an artifact, ready to be parsed. Raises BundleInvalid, ForecasterRefused."""
     data = bundle.forecaster_of(content, limits=limits)
     examine(data, format=format, limits=limits)

@@ -95,7 +95,7 @@ def read(
 
     Both raise TableInvalid.
     """
-    with _told():
+    with _as_invalid():
         rows = _rows(source)
         return _head(next(rows, None), kinds), _parsed(rows, [_READERS[kind] for _, kind in kinds])
 
@@ -107,7 +107,7 @@ def check(
 
     Raises TableInvalid, TableTooLarge.
     """
-    with _told():
+    with _as_invalid():
         if len(kinds) > bounds.columns:
             raise TableTooLarge(f"A table has {len(kinds)} columns; at most {bounds.columns} are taken in.")
         # No row is longer than its table; most tables are that small, and reading them so takes half the time.
@@ -118,7 +118,7 @@ def check(
 
 
 def _parsed(rows: Iterator[list[str]], readers: Sequence[Callable[[str], Cell]]) -> Iterator[tuple[Cell, ...]]:
-    with _told():
+    with _as_invalid():
         for row in rows:
             yield tuple(parse(cell) for parse, cell in zip(readers, row, strict=True))
 
@@ -156,7 +156,7 @@ class _Bounded:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _as_invalid() -> Iterator[None]:
     try:
         yield
     except TableInvalid:

@@ -12,9 +12,10 @@ from datetime import date, datetime
 from itertools import islice
 from typing import Any
 
-from registry import artifacts, bundle, errors, limits, sheets
+from registry import artifacts, bundle, errors, limits, reasons, sheets, timestamps
 from registry.bundle import Rows
 from registry.bundle.tables import Cell
+from registry.lifecycle import admission
 from registry.models import ModelVersion
 
 # Sent at once; few enough for rows of the greatest length that is taken in.
@@ -58,9 +59,20 @@ def refuse_withheld(version: ModelVersion) -> None:
     if version.state == ModelVersion.State.PENDING:
         raise VersionPending(f"{version} came from elsewhere and waits to be read.")
     if version.state == ModelVersion.State.QUARANTINED:
-        raise VersionQuarantined(f"{version} is quarantined.")
+        raise _quarantined(version)
     if version.state == ModelVersion.State.DELETED:
         raise VersionDeleted(f"{version} was deleted.")
+
+
+def _quarantined(version: ModelVersion) -> VersionQuarantined:
+    known = admission.quarantine_of(version)
+    if known is None:
+        return VersionQuarantined(f"{version} is quarantined.")
+    since = timestamps.readable(known.since)
+    return VersionQuarantined(
+        f"{version} is quarantined since {since}: {reasons.ended(known.reason)}",
+        next_step=f"Choose another version. {known.next_step}",
+    )
 
 
 def predictions(version: ModelVersion, *, part: str) -> Rows:

@@ -21,7 +21,6 @@ from registry.rest_base import idempotency, parsing, scope, uploads, views
 from registry.rest_base.uploads import Lines
 
 REFUSED = "the bundle, its format or its seal is refused"
-FILES = frozenset({"bundle", "forecaster"})
 SEALED = frozenset({"bundle"})
 BINARY = {"type": "string", "format": "binary"}
 _SAID = "what `docs/registering.md` names, such as format, params, metrics, features, fit_end, note, tags, version_id"
@@ -87,7 +86,7 @@ class ModelVersions(uploads.UploadView, versions.VersionList):
         """
         given = parsing.query(request, DeliveryQuery)
         owner, known = _owner(request, fleet, entity, create=given["create"])
-        sent = uploads.parts(request, files=FILES)
+        sent = uploads.parts(request, files=uploads.FILES)
         delivery = Delivery(entity=entity, said=sent.said, **sent.files)
         return _register_one(request, owner, delivery, known=known, cause=intake.REGISTRATION)
 
@@ -210,23 +209,10 @@ def _text(said: dict[str, Any], name: str) -> str:
 def _deliveries(lines: Lines, named: list[dict[str, Any]]) -> Iterator[Delivery | errors.PerennialError]:
     """Yield what the lines hold, one at a time, and put down of each which line it was and of what entity."""
     for number, line in lines:
-        each = _delivery(line)
+        each = uploads.delivery(line)
         entity = {"entity": each.entity[:128]} if isinstance(each, Delivery) else {}
         named.append({"line": number, **entity})
         yield each
-
-
-def _delivery(line: bytes) -> Delivery | errors.PerennialError:
-    try:
-        said = uploads.read_values(line)
-        if not isinstance(said, dict) or not isinstance(entity := said.pop("entity", None), str):
-            return errors.Invalid('The line is no JSON object with an "entity".', field="entity")
-        files = {name: uploads.decoded(said.pop(name), name) for name in FILES if name in said}
-    except exceptions.ValidationError:
-        return errors.Invalid("A file of this line is not base64.")
-    except exceptions.APIException as error:
-        return errors.Invalid(str(error.detail))
-    return Delivery(entity=entity, said=said, **files)
 
 
 def _told(named: Sequence[dict[str, Any]], results: Sequence[ModelVersion | errors.PerennialError]) -> dict[str, Any]:

@@ -18,13 +18,16 @@ from rest_framework import exceptions, parsers
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
 from rest_framework.request import Request
 
-from registry import conf
+from registry import conf, errors, reasons
+from registry.exchange.deliveries import Delivery
 from registry.rest_base import parsing, views
 
 # Predictions of a version in full are among it.
 METADATA_BYTES = 8 * 1024**2
 # Parsed, an empty list takes twenty times its bytes; a number in full hardly more than it has. So values are counted.
 VALUES = 1_000_000
+FILES = frozenset({"bundle", "forecaster"})
+"""What a version is delivered as: one of these."""
 
 
 class UploadView(views.ApiView):
@@ -121,6 +124,20 @@ def parts(request: Request, *, files: frozenset[str]) -> Parts:
         known = ", ".join(sorted(files))
         raise exceptions.ValidationError({unknown[0]: [f"This file is not known here. Known are: {known}, metadata."]})
     return found
+
+
+def delivery(line: bytes) -> Delivery | errors.PerennialError:
+    """Return what a line of JSON delivers, its files in base64, or why it is not taken."""
+    try:
+        said = read_values(line)
+        if not isinstance(said, dict) or not isinstance(entity := said.pop("entity", None), str):
+            return errors.Invalid('The line is no JSON object with an "entity".', field="entity")
+        files = {name: decoded(said.pop(name), name) for name in FILES if name in said}
+    except exceptions.ValidationError:
+        return errors.Invalid("A file of this line is not base64.")
+    except exceptions.APIException as error:
+        return errors.Invalid(reasons.ended(str(error.detail)))
+    return Delivery(entity=entity, said=said, **files)
 
 
 def read_values(text: bytes) -> Any:

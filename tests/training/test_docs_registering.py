@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from prophet import Prophet
+from sklearn.ensemble import GradientBoostingRegressor
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -54,12 +55,13 @@ def test_a_prophet_model_of_a_notebook_becomes_a_ready_version(page: dict[str, A
     np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
-def test_a_pipeline_of_a_notebook_becomes_a_ready_version(page: dict[str, Any]) -> None:
+@pytest.mark.parametrize("last", [Ridge(), GradientBoostingRegressor(n_estimators=3)], ids=repr)
+def test_a_pipeline_of_a_notebook_becomes_a_ready_version(page: dict[str, Any], last: Any) -> None:
     rows = np.arange(20.0).reshape(-1, 1)
-    pipeline = make_pipeline(StandardScaler(), Ridge()).fit(rows, rows.ravel() * 2)
+    pipeline = make_pipeline(StandardScaler(), last).fit(rows, rows.ravel() * 2)
     Fleet.objects.filter(pk=factories.fleet(name="solar").pk).update(kind="regression")
     content = page["sklearn_bytes"](pipeline, ["power"])
-    version = admitted(page["register"]("solar", "plant", content, format="ridge-skops-1"))
+    version = admitted(page["register"]("solar", "plant", content, format="sklearn-skops-1"))
     stamps = np.array(["2026-01-01", "2026-01-02"], dtype="datetime64[us]")
     at = Points(instants=stamps, times=stamps, features=np.array([[3.0], [4.0]]), feature_names=("power",))
     found = forecasting.load(version).predict(a_series(weekly_pattern(10)), at).yhat

@@ -163,7 +163,7 @@ def test_a_first_version_says_that_the_change_check_does_not_apply() -> None:
 
 def test_the_same_recipe_says_that_the_change_check_does_not_apply() -> None:
     found = check(refreshed(), "change")
-    assert (found.outcome, "Recipe and data are those of the champion" in found.sentence) == ("skipped", True)
+    assert (found.outcome, "The recipe is the champion's" in found.sentence) == ("skipped", True)
 
 
 def test_a_change_check_carries_both_values_and_the_limit() -> None:

@@ -176,7 +176,7 @@ def test_a_file_that_stalls_has_a_clock_of_its_own_and_what_is_known_is_recorded
     assert seen == ["ready"]
 
 
-def test_memory_that_runs_out_is_no_refusal() -> None:
+def test_neither_memory_that_runs_out_nor_an_error_of_this_code_is_a_refusal() -> None:
     def out_of_memory(data: bytes) -> None:
         try:
             raise MemoryError
@@ -186,7 +186,11 @@ def test_memory_that_runs_out_is_no_refusal() -> None:
     def refuse(data: bytes) -> None:
         raise ForecasterUnreadable("not its own")
 
-    for load, outcome in ((out_of_memory, Outcome.UNREAD), (refuse, Outcome.REFUSED), (len, Outcome.READ)):
+    def fail(data: bytes) -> None:
+        raise AttributeError("of this code")
+
+    cases = ((out_of_memory, Outcome.UNREAD), (refuse, Outcome.REFUSED), (fail, Outcome.UNREAD), (len, Outcome.READ))
+    for load, outcome in cases:
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(table.find("seasonal_naive"), "load", load, raising=False)
             answer = reading.read(packed(), trainer="seasonal_naive", limits=limits.stored())
@@ -518,6 +522,50 @@ def skops_with_a_pickle(canary: str) -> bytes:
         )
         archive.writestr("1.npy", pickle.dumps(Boom(canary)))
     return buffer.getvalue()
+
+
+def test_an_error_of_this_code_is_tried_again_and_told(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    [version] = receive(fleet, naive(mean=MARK))
+    ask = readers._ask
+
+    def failed(process: Any, said: bytes, meanwhile: Any) -> Any:
+        asked = ask(process, said, meanwhile)
+        return reading._failed(_raised(IndexError("of this code"))) if b'"size"' in said else asked
+
+    with monkeypatch.context() as broken:
+        broken.setattr(readers, "_ask", failed)
+        assert set(inspect().waiting) == {version.pk}
+    [told] = tries(version)
+    assert "IndexError at test_inspection.py:" in told
+    assert "of this code" in told
+    assert inspection.inspect(now=at(61)).admitted == 1
+
+
+def _raised(error: Exception) -> Exception:
+    try:
+        raise error
+    except Exception as raised:
+        return raised
+
+
+@pytest.mark.requirement("R01")
+def test_feature_names_that_do_not_fit_the_pipeline_are_refused_with_the_way_out(fleet: Fleet) -> None:
+    Fleet.objects.update(kind="regression")
+    fleet.refresh_from_db()
+    pipeline = make_pipeline(StandardScaler(), Ridge()).fit([[0.0, 1.0], [1.0, 0.0]], [0.0, 1.0])
+    content = {"format": "sklearn-skops-1", "estimator": pipeline, "calendar": False}
+    said = {"format": "sklearn-skops-1"}
+    wrong, right = receive(
+        fleet,
+        Delivery(entity="bread", said=said, forecaster=skops.io.dumps({**content, "feature_names": ["x"]})),
+        Delivery(entity="bread", said=said, forecaster=skops.io.dumps({**content, "feature_names": ["x", "y"]})),
+    )
+    found = inspect()
+    assert (set(found.turned_away), state_of(right)) == ({wrong.pk}, "ready")
+    assert "fitted on 2 columns" in found.turned_away[wrong.pk]
+    assert "register it again" in found.turned_away[wrong.pk]
+    right.refresh_from_db()
+    assert (right.trainer, right.artifact_format) == ("sklearn", "sklearn-skops-1")
 
 
 @pytest.mark.requirement("R01", "R09")

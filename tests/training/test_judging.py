@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from registry.bulk import targets
 from registry.models import Event, ModelVersion
 from registry.reports import GateReport
 from tests.training.daily import Daily, daily, write
@@ -96,6 +97,7 @@ def test_where_nothing_beats_seasonal_naive_and_nothing_serves_it_is_promoted_as
     assert "prophet was refused" in run.sentence
     event = Event.objects.get(kind="registry.champion.promoted")
     assert (event.cause, event.to_version_id) == ("floor", run.pk)
+    assert event.cause in targets.CAUSES
 
 
 def test_a_champion_is_not_replaced_by_what_is_worse_than_seasonal_naive(tmp_path: Path) -> None:
@@ -119,4 +121,4 @@ def test_a_champion_that_cannot_be_scored_at_all_makes_the_gate_hold_never_pass(
     assert report_of(run).incumbent == "unscored"
     assert run.registered_model.champion_id == champion
     assert run.registered_model.challenger_id == run.pk
-    assert any("gone is not installed" in warning for warning in run.details.warnings)
+    assert any("gone fits nothing here" in warning for warning in run.details.warnings)

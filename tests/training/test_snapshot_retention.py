@@ -16,6 +16,7 @@ from django.db.models import Model
 
 from registry import conf, lifecycle, ownership, store, ticks
 from registry.models import Tick
+from registry.retention import removal
 from tests import factories
 from tests.factories import NOW
 from training import clock, snapshot_retention, tasks
@@ -137,7 +138,7 @@ def test_two_sources_with_the_same_rows_have_a_file_each(artifact_folder: Path) 
 
 @pytest.mark.requirement("R17")
 def test_a_sweep_goes_in_steps(artifact_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshot_retention, "REMOVED_AT_ONCE", 2)
+    monkeypatch.setattr(removal, "REMOVED_AT_ONCE", 2)
     source = factories.source()
     for number in range(5):
         record(source, f"rows {number}".encode())

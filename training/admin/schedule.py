@@ -78,4 +78,4 @@ def slots(policy: RetrainingPolicy, *, now: datetime) -> tuple[list[tuple[str, A
         zone = ZoneInfo(policy.time_zone)
     except errors.PerennialError as error:
         return [], str(error)
-    return [(f"{slot.astimezone(zone):%a %d %b %Y %H:%M %Z}", display.instant(slot)) for slot in found], ""
+    return [(f"{slot.astimezone(zone):%a %Y-%m-%d %H:%M %Z}", display.instant(slot)) for slot in found], ""

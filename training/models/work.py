@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from registry import identifiers
+from registry import identifiers, timestamps
 from registry.fields import TypedJSONField
 from registry.models import Fleet, ModelVersion, RegisteredModel
 from registry.reports import GateReport
@@ -55,7 +55,7 @@ class Batch(models.Model):
         verbose_name_plural = "batches"
 
     def __str__(self) -> str:
-        return f"{self.fleet.name} {self.requested_at:%Y-%m-%d %H:%M:%S}"
+        return f"{self.fleet.name} {timestamps.readable(self.requested_at, seconds=True)}"
 
 
 class Chunk(models.Model):

@@ -158,13 +158,21 @@ class ProphetTrainer:
     def load(self, data: bytes) -> ProphetForecaster:
         """Return the forecaster. Raises ForecasterUnreadable."""
         content: dict[str, Any] = read_json(data, expected=FORMAT)
+        library = _library(content.get("prophet"))
         try:
-            library: Any = model_from_dict(content["prophet"])
             stub = content["history"]
             library.history = _stub(**stub)
             return ProphetForecaster(prophet=library, seed=content["seed"], nonnegative=content["nonnegative"], **stub)
-        except (KeyError, TypeError, ValueError, AttributeError, AssertionError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             raise ForecasterUnreadable(f"The fields of this {FORMAT} artifact are not its own.") from error
+
+
+def _library(content: Any) -> Any:
+    try:
+        return model_from_dict(content)
+    except Exception as error:  # A hostile file makes the library raise anything; whatever it is, it was not read.
+        told = f"{type(error).__name__}: {str(error)[:200]}"
+        raise ForecasterUnreadable(f"Prophet cannot read this {FORMAT} artifact: {told}.") from error
 
 
 def _importance(library: Any) -> Mapping[str, float]:

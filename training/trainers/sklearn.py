@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,10 +14,9 @@ from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
-from skops.io.exceptions import UntrustedTypesFoundException
 
 from registry.errors import Invalid
-from training.trainers import rules
+from training.trainers import rules, skops_files, trusted
 from training.trainers.base import (
     Fitted,
     Floats,
@@ -45,6 +43,13 @@ class FeaturesDiffer(Invalid):
     next_step = "Restore the source's feature columns, or retrain this model on those there are."
 
 
+class FeatureNamesWrong(ForecasterUnreadable):
+    """The names that are said of the features are not those that the estimator was fitted on."""
+
+    code = "feature_names_wrong"
+    next_step = "Say in feature_names the columns it was fitted on, in their order, and register it again."
+
+
 @dataclass(frozen=True, kw_only=True)
 class SklearnForecaster:
     """A fitted estimator and the columns that it reads, in order."""
@@ -62,8 +67,13 @@ class SklearnForecaster:
         whole = np.isfinite(columns).all(axis=1)
         yhat = np.full(len(at), np.nan)
         if whole.any():
-            yhat[whole] = self.estimator.predict(columns[whole])
+            yhat[whole] = np.ravel(self.estimator.predict(self._named(columns[whole])))
         return point_only(yhat)
+
+    def _named(self, columns: Floats) -> Any:
+        """Return the columns as the estimator saw them; one fitted on names may choose its columns by them."""
+        names = getattr(self.estimator, "feature_names_in_", None)
+        return columns if names is None else pd.DataFrame(columns, columns=list(names))
 
     def dump(self) -> bytes:
         """Return the skops file; its bytes differ from dump to dump, its forecasts do not."""
@@ -81,7 +91,7 @@ class SklearnForecaster:
 
 @dataclass(frozen=True, kw_only=True)
 class SklearnTrainer:
-    """One kind of estimator with its parameters, and what its files may hold besides plain scikit-learn and NumPy."""
+    """One kind of estimator with its parameters, and which kinds of objects its files may hold."""
 
     name: str
     format: str
@@ -89,7 +99,7 @@ class SklearnTrainer:
     build: Callable[[Params, int], Any]
     importance: Callable[[Any], Floats]
     kind: type
-    trusted: frozenset[str]
+    trusted: trusted.Kinds
     kinds: frozenset[str] = frozenset({"regression"})
 
     @property
@@ -127,36 +137,47 @@ class SklearnTrainer:
         )
 
     def load(self, data: bytes) -> SklearnForecaster:
-        """Return the forecaster, if all types in the file are on the fixed list. Raises ForecasterUnreadable."""
-        try:
-            strange = set(skops.io.get_untrusted_types(data=data)) - self.trusted
-            if strange:
-                raise ForecasterUnreadable(
-                    f"The bytes hold types that {self.name} does not: {_listed(sorted(strange))}."
-                )
-            content = skops.io.loads(data, trusted=sorted(self.trusted))
-            return self._checked(content)
-        except (
-            zipfile.BadZipFile,
-            UntrustedTypesFoundException,
-            KeyError,
-            TypeError,
-            ValueError,
-            AttributeError,
-        ) as error:
-            raise ForecasterUnreadable(f"These {len(data)} bytes are not of format {self.format}.") from error
-
-    def _checked(self, content: Any) -> SklearnForecaster:
-        if not isinstance(content, dict) or content.get("format") != self.format:
-            raise ForecasterUnreadable(f"The bytes are not of format {self.format}.")
-        if not isinstance(content["estimator"], self.kind):
+        """Return the forecaster, if every object in the file is on the fixed list. Raises ForecasterUnreadable."""
+        forecaster = read(data, kinds=self.trusted, format=self.format)
+        if not isinstance(forecaster.estimator, self.kind):
             raise ForecasterUnreadable(f"The bytes hold no {self.kind.__name__}.")
-        return SklearnForecaster(
-            estimator=content["estimator"],
-            feature_names=tuple(content["feature_names"]),
-            calendar=bool(content["calendar"]),
-            format=self.format,
-        )
+        return forecaster
+
+
+def read(data: bytes, *, kinds: trusted.Kinds, format: str) -> SklearnForecaster:
+    """Return the forecaster of a skops file, whatever its estimator is. Raises ForecasterUnreadable."""
+    content = skops_files.load(data, kinds=kinds, format=format)
+    if not isinstance(content, dict) or content.get("format") != format:
+        raise ForecasterUnreadable(f"The bytes are not of format {format}.")
+    names, calendar = content.get("feature_names"), content.get("calendar")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names) or type(calendar) is not bool:
+        raise ForecasterUnreadable("feature_names is no list of texts, or calendar neither true nor false.")
+    estimator = content.get("estimator")
+    _check_names([*names, *(CALENDAR if calendar else ())], estimator)
+    return SklearnForecaster(estimator=estimator, feature_names=tuple(names), calendar=calendar, format=format)
+
+
+def _check_names(names: Sequence[str], estimator: Any) -> None:
+    """Hold what is said against what was fitted, in whichever of the two ways scikit-learn keeps it."""
+    count, fitted = _fitted_on(estimator)
+    if count != len(names):
+        raise FeatureNamesWrong(f"It was fitted on {count} columns; feature_names and calendar say {_listed(names)}.")
+    if fitted and fitted != list(names):
+        raise FeatureNamesWrong(f"It was fitted on {_listed(fitted)}; feature_names says {_listed(names)}.")
+
+
+def _fitted_on(estimator: Any) -> tuple[int, list[str]]:
+    """Return how many columns an estimator was fitted on, and their names where it knows them."""
+    try:
+        # A pipeline asks its first step, which in a strange file is anything.
+        count = estimator.n_features_in_
+        names = [str(name) for name in getattr(estimator, "feature_names_in_", ())]
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        told = "The bytes hold no estimator that was fitted on a table of features."
+        raise ForecasterUnreadable(told) from error
+    if type(count) is not int:
+        raise ForecasterUnreadable(f"The number of columns it was fitted on is no number: {str(count)[:80]}.")
+    return count, names
 
 
 def _unfit(series: Series, columns: Floats, whole: NDArray[np.bool_]) -> Refused | None:
@@ -216,7 +237,7 @@ RANDOM_FOREST = SklearnTrainer(
     build=_forest,
     importance=lambda forest: np.asarray(forest.feature_importances_),
     kind=RandomForestRegressor,
-    trusted=frozenset({"sklearn.tree._tree.Tree"}),
+    trusted=trusted.ALL,
 )
 RIDGE = SklearnTrainer(
     name="ridge",
@@ -225,5 +246,5 @@ RIDGE = SklearnTrainer(
     build=_ridge,
     importance=lambda pipeline: np.abs(pipeline.named_steps["ridge"].coef_),
     kind=Pipeline,
-    trusted=frozenset(),
+    trusted=trusted.PLAIN,
 )

@@ -1,4 +1,7 @@
-"""Which trainers exist: names, kinds and dotted paths. Imports no trainer until one is asked for."""
+"""Which trainers exist: names, kinds and dotted paths. Imports no trainer until one is asked for.
+
+One that fits nothing reads what was fitted elsewhere; no policy can name it.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +33,8 @@ class Entry:
     """Name of the trainer's artifact format, which a contract test compares."""
     zipped: bool = False
     """Whether that format is a zip."""
+    fits: bool = True
+    """Whether it fits series; else it only reads what was fitted elsewhere."""
 
 
 TRAINERS: dict[str, Entry] = {
@@ -48,17 +53,19 @@ TRAINERS: dict[str, Entry] = {
         kinds=frozenset({"forecast", "regression"}),
         format="seasonal-naive-json-1",
     ),
+    "sklearn": Entry(
+        path="training.trainers.pipelines:TRAINER",
+        kinds=frozenset({"regression"}),
+        format="sklearn-skops-1",
+        zipped=True,
+        fits=False,
+    ),
 }
 
 
 def names(kind: str = "") -> tuple[str, ...]:
-    """Return the names of all trainers, or of those for one kind of fleet."""
-    return tuple(name for name, entry in TRAINERS.items() if not kind or kind in entry.kinds)
-
-
-def supports(name: str, kind: str) -> bool:
-    """Return whether the trainer serves fleets of this kind. Raises TrainerUnknown."""
-    return kind in _entry(name).kinds
+    """Return the names of all trainers that fit, or of those for one kind of fleet."""
+    return tuple(name for name, entry in TRAINERS.items() if entry.fits and (not kind or kind in entry.kinds))
 
 
 def formats() -> tuple[Format, ...]:

@@ -12,7 +12,7 @@ from training.trainers import table
 
 @pytest.mark.requirement("T01")
 def test_every_entry_is_the_trainer_that_it_says() -> None:
-    for name in table.names():
+    for name in table.TRAINERS:
         trainer = table.find(name)
         assert trainer.name == name
         assert trainer.kinds == table.TRAINERS[name].kinds
@@ -21,11 +21,9 @@ def test_every_entry_is_the_trainer_that_it_says() -> None:
 def test_names_can_be_asked_for_one_kind_of_fleet() -> None:
     assert table.names("forecast") == ("prophet", "seasonal_naive")
     assert table.names("regression") == ("random_forest", "ridge", "seasonal_naive")
-    assert table.supports("prophet", "forecast")
-    assert not table.supports("prophet", "regression")
 
 
-@pytest.mark.parametrize("ask", [table.find, lambda name: table.supports(name, "forecast")])
+@pytest.mark.parametrize("ask", [table.find, table.format_of])
 def test_an_unknown_trainer_is_refused_with_the_names_there_are(ask: object) -> None:
     with pytest.raises(table.TrainerUnknown) as caught:
         ask("oracle")  # type: ignore[operator]
@@ -35,7 +33,7 @@ def test_an_unknown_trainer_is_refused_with_the_names_there_are(ask: object) -> 
 
 def test_naming_trainers_loads_no_library() -> None:
     code = (
-        "from training.trainers import table; import sys; table.supports('prophet', 'forecast');"
+        "from training.trainers import table; import sys; table.format_of('prophet'); table.names('forecast');"
         "sys.exit(bool({'numpy', 'pandas', 'sklearn', 'prophet'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0

@@ -1,0 +1,132 @@
+"""Reads skops files: looks at every node before anything is made of it. Refuses kinds that are not `trusted`.
+
+skops trusts a type by its name, whatever node names it; here a name is trusted for one kind of node, so that what may
+be an object is not called as a function. Nodes are those that skops itself would make the objects from.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from skops.io import _general, _sklearn
+from skops.io._audit import Node, audit_tree, get_tree
+from skops.io._utils import read_schema
+
+from training.trainers import structures, trusted
+from training.trainers.base import ForecasterUnreadable
+
+MOST_TOLD = 5
+_NEIGHBOURS = ("sklearn.neighbors._kd_tree.KDTree", "sklearn.neighbors._ball_tree.BallTree")
+
+
+class KindNotTrusted(ForecasterUnreadable):
+    """The file holds an object that is not on the list of what may be made."""
+
+    code = "kind_not_trusted"
+    next_step = "Leave out of the pipeline what the sentence names; docs/registering.md lists what may be in it."
+
+
+def load(data: bytes, *, kinds: trusted.Kinds, format: str) -> Any:
+    """Return the object of a skops file, sound to be called. Raises ForecasterUnreadable."""
+    root = _tree(data, format)
+    nodes = list(_nodes(root))
+    _leave_out_searches(nodes)
+    kept = list(_nodes(root))
+    if strange := sorted({_named(node) for node in kept if not _is_trusted(node, kinds)}):
+        more = f" and {len(strange) - MOST_TOLD} more" if len(strange) > MOST_TOLD else ""
+        raise KindNotTrusted(f"The bytes hold what {format} may not: {', '.join(strange[:MOST_TOLD])}{more}.")
+    content = _made(root, kept, kinds, format)
+    structures.check([node.construct() for node in kept if isinstance(node, _general.ObjectNode)])
+    return content
+
+
+def _tree(data: bytes, format: str) -> Node:
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            schema, context = read_schema(archive)
+            return get_tree(schema, context, trusted=None)
+    except MemoryError:
+        raise
+    except Exception as error:  # A hostile file makes the library raise anything; whatever it is, it was not read.
+        raise ForecasterUnreadable(f"These {len(data)} bytes are not of format {format}.") from error
+
+
+def _made(root: Node, nodes: Sequence[Node], kinds: trusted.Kinds, format: str) -> Any:
+    names = sorted(name for each in kinds.values() for name in each)
+    for node in nodes:
+        if isinstance(node, _sklearn.TreeNode):
+            _check_tree(node)
+    try:
+        # A second pair of eyes: skops also looks where no node is made, such as at the name of a bit generator.
+        audit_tree(root, trusted=names)
+        return root.construct()
+    except MemoryError:
+        raise
+    except Exception as error:  # As above.
+        told = f"{type(error).__name__}: {str(error)[:200]}"
+        raise ForecasterUnreadable(f"No object can be made of this {format}: {told}") from error
+
+
+def _nodes(root: Node) -> Iterator[Node]:
+    """Yield every node once, however they hold each other."""
+    seen, left = set[int](), [root]
+    while left:
+        node = left.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        yield node
+        # A reduced node names its type twice; the second time it is not from the file.
+        left += [child for name, each in node.children.items() if name != "constructor" for child in _within(each)]
+
+
+def _within(child: Any) -> list[Node]:
+    several = list(child.values()) if isinstance(child, dict) else child if isinstance(child, list | tuple) else [child]
+    return [each for each in several if isinstance(each, Node)]
+
+
+def _is_trusted(node: Node, kinds: trusted.Kinds) -> bool:
+    names = kinds.get(type(node), frozenset())
+    return trusted.ANY in names or _named(node) in names
+
+
+def _named(node: Node) -> str:
+    return f"{node.module_name}.{node.class_name}"
+
+
+def _leave_out_searches(nodes: Sequence[Node]) -> None:
+    """Take the search trees of neighbours out, unmade: `structures` builds them again from the points."""
+    for node in nodes:
+        if isinstance(node, _general.DictNode):
+            for name, value in node.content.items():
+                if name == "_tree" and _named(value) in _NEIGHBOURS:
+                    node.content[name] = _general.JsonNode(_NOTHING, None, None)
+
+
+_NOTHING = {"__class__": "str", "__module__": "builtins", "content": "null"}
+
+
+def _check_tree(node: _sklearn.TreeNode) -> None:
+    """Refuse a tree whose parts do not fit each other: compiled code believes them while it is made."""
+    try:
+        features, classes, outputs = (each.construct() for each in node.args.content)
+        parts = {name: node.attrs.content[name].construct() for name in ("node_count", "nodes", "values")}
+        sound = _is_sound(features, classes, outputs, parts)
+    except MemoryError:
+        raise
+    except Exception as error:  # As above.
+        raise structures.StructureBroken(f"A tree cannot be read: {type(error).__name__}.") from error
+    if not sound:
+        raise structures.StructureBroken("The parts of a tree do not fit each other.")
+
+
+def _is_sound(features: Any, classes: Any, outputs: Any, parts: dict[str, Any]) -> bool:
+    if not all(type(each) is int and each > 0 for each in (features, outputs, parts["node_count"])):
+        return False
+    shaped = classes.dtype.kind == "i" and classes.shape == (outputs,) and bool(np.all(classes == 1))
+    count = parts["node_count"]
+    return bool(shaped and parts["nodes"].shape == (count,) and parts["values"].shape == (count, outputs, 1))
