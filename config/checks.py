@@ -16,6 +16,7 @@ from redis.retry import Retry
 
 from registry import conf, errors, metrics, ownership, schema, ticks
 from registry.history import restoring
+from registry.upkeep import store_watch
 from training import clock, workers
 
 API_ROUTE = "api/v1/"
@@ -41,8 +42,8 @@ def ready() -> list[Finding]:
         return [database, _redis()]
     now = clock.now()
     migrations = _migrations()
-    ledger = [_ledger()] if migrations.state == "ok" else []
-    return [database, migrations, *ledger, _redis(), _workers(), _beat(now)]
+    behind = [_ledger(), *_stores(now)] if migrations.state == "ok" else []
+    return [database, migrations, *behind, _redis(), _workers(), _beat(now)]
 
 
 def verdict(findings: Sequence[Finding]) -> str:
@@ -72,6 +73,20 @@ def _ledger() -> Finding:
         sentence = "The database was restored into a younger server and takes no events. Run `manage.py after_restore`."
         return Finding(name="ledger", state="failed", sentence=sentence, details={})
     return Finding(name="ledger", state="ok", sentence="", details={})
+
+
+def _stores(now: datetime) -> list[Finding]:
+    """Never `failed`: champions and forecasts are read from rows, and runs wait or end with an error of their own."""
+    troubles = {each.purpose: each for each in store_watch.troubles(now=now)}
+    return [_store(purpose, troubles.get(purpose)) for purpose in ownership.in_use()]
+
+
+def _store(purpose: str, trouble: store_watch.Trouble | None) -> Finding:
+    name = {ownership.ARTIFACTS: "artifact_store", ownership.BACKUP: "backup_store"}[purpose]
+    if trouble is None:
+        return Finding(name=name, state="ok", sentence="", details={})
+    details = {"code": trouble.code, "next_step": trouble.next_step, "since": trouble.since.isoformat()}
+    return Finding(name=name, state="degraded", sentence=trouble.sentence, details=details)
 
 
 def _redis() -> Finding:

@@ -52,7 +52,8 @@ class FleetFile:
     path: Path
     digest: str
     fleet: FleetSection
-    source: SourceSection
+    source: SourceSection | None
+    """None in the file of a fleet that nothing here retrains; then there is no policy either."""
     policies: Mapping[str, PolicySection]
 
 
@@ -72,12 +73,22 @@ def read(path: Path) -> FleetFile:
     setting = Setting(folder=path.resolve().parent, kind=_kind(document))
     problems = _unknown_sections(document)
     fleet = _collect(problems, lambda: registry_configure.read(document.get("fleet", {})))
-    source = _collect(problems, lambda: policy_sections.read_source(document.get("source", {}), setting=setting))
-    policies = _collect(problems, lambda: policy_sections.read_policies(document.get("policy"), setting=setting))
-    if fleet is None or source is None or policies is None or problems:
+    source, policies = _training(document, setting, problems)
+    if fleet is None or problems:
         raise FleetFileInvalid(path, problems)
     digest = hashlib.sha256(content).hexdigest()
     return FleetFile(path=path, digest=digest, fleet=fleet, source=source, policies=policies)
+
+
+def _training(
+    document: Mapping[str, object], setting: Setting, problems: list[Problem]
+) -> tuple[SourceSection | None, Mapping[str, PolicySection]]:
+    """Return source and policies: both, or neither where nothing here retrains the fleet."""
+    if "source" not in document and "policy" not in document:
+        return None, {}
+    source = _collect(problems, lambda: policy_sections.read_source(document.get("source"), setting=setting))
+    policies = _collect(problems, lambda: policy_sections.read_policies(document.get("policy"), setting=setting))
+    return source, policies or {}
 
 
 def apply(files: Sequence[FleetFile], *, at: datetime, adopt: bool = False, dry_run: bool = False) -> list[Outcome]:

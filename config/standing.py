@@ -10,6 +10,8 @@ from django.db.models import Count, Min, Q
 
 from registry import ticks
 from registry.models import Fleet, RegisteredModel
+from registry.upkeep import store_watch
+from registry.upkeep.store_watch import Trouble
 from training import clock, conf, results, runs, workers
 from training.models import Batch, RetrainingPolicy, TrainingRun
 
@@ -83,6 +85,8 @@ class Standing:
     models_left_out: int
     open_batches: tuple[BatchLine, ...]
     workers: tuple[WorkerLine, ...]
+    stores: tuple[Trouble, ...]
+    """What is wrong with the stores of files, as a worker last saw them."""
 
 
 def take(*, fleet: Fleet | None, models: int) -> Standing:
@@ -90,8 +94,9 @@ def take(*, fleet: Fleet | None, models: int) -> Standing:
     fleets = [fleet] if fleet else list(Fleet.objects.all())
     listed = RegisteredModel.objects.filter(fleet__in=fleets).order_by("fleet__tenant", "fleet__name", "entity_key")
     shown = list(listed.select_related("fleet", "champion")[:models])
+    now = clock.now()
     return Standing(
-        at=clock.now(),
+        at=now,
         enabled=conf.current().enabled,
         last_tick=ticks.last(),
         fleets=_fleets(fleets),
@@ -99,6 +104,7 @@ def take(*, fleet: Fleet | None, models: int) -> Standing:
         models_left_out=listed.count() - len(shown),
         open_batches=_batches(fleets),
         workers=_workers(),
+        stores=tuple(store_watch.troubles(now=now)),
     )
 
 

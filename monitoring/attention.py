@@ -11,9 +11,10 @@ from uuid import UUID
 from django.db.models import Count, Q
 from django.http import HttpRequest
 
-from registry import display, ticks, timestamps
+from registry import display, ownership, ticks, timestamps
 from registry.admin import base
 from registry.models import Export, Fleet, ModelVersion, RegisteredModel
+from registry.upkeep import store_watch
 from training import conf, workers
 from training.admin import schedule
 from training.admin.outcomes import FAILED, FAILED_BATCH
@@ -53,6 +54,7 @@ def find(request: HttpRequest, *, now: datetime) -> list[Item]:
     if known is None:
         checks: Iterable[Callable[[HttpRequest, datetime], Iterable[Item]]] = (
             _processes,
+            _stores,
             _batches,
             _runs,
             _versions,
@@ -92,6 +94,18 @@ def _processes(request: HttpRequest, now: datetime) -> Iterable[Item]:
             count=1,
             address=display.listing(RetrainingPolicy),
             next_step="Set PERENNIAL_TRAINING_ENABLED=1 and restart.",
+        )
+
+
+def _stores(request: HttpRequest, now: datetime) -> Iterable[Item]:
+    for each in store_watch.troubles(now=now):
+        yield Item(
+            urgency="critical" if each.purpose == ownership.ARTIFACTS else "warning",
+            what=f"{each.sentence} ({each.code})",
+            count=1,
+            since=each.since,
+            address=display.listing(ModelVersion),
+            next_step=each.next_step,
         )
 
 
@@ -140,7 +154,7 @@ def _versions(request: HttpRequest, now: datetime) -> Iterable[Item]:
             what="Versions that serve, or once did, are quarantined.",
             count=served,
             address=display.listing(ModelVersion, state__exact="quarantined", promoted_at__isnull="False"),
-            next_step="Their histories say why. Roll back; restore a damaged file, then release its version.",
+            next_step="Their pages say why. Roll back; restore a damaged file, then release its version.",
         )
     if refused:
         yield Item(
@@ -148,7 +162,7 @@ def _versions(request: HttpRequest, now: datetime) -> Iterable[Item]:
             what="Versions that never served are quarantined.",
             count=refused,
             address=display.listing(ModelVersion, state__exact="quarantined", promoted_at__isnull="True"),
-            next_step="Their histories say why. What nobody will mend can go: POST versions/bulk, action forget.",
+            next_step="Their pages say why. What nobody will mend can go: POST versions/bulk, action forget.",
         )
 
 

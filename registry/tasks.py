@@ -18,6 +18,7 @@ from registry import conf, deadlines, errors, locks, ticks, timestamps
 from registry.deadlines import Deadline
 from registry.export import following
 from registry.retention import forgetting, marking, orphans, sweeping
+from registry.upkeep import store_watch
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -79,6 +80,13 @@ def sweep_temporary(**_: Any) -> None:
         return
     for step in _in_time("temporary", orphans.sweep_temporary(at=now, first=ticks.reached("temporary")), until):
         ticks.keep("temporary", step.resume, at=now)
+
+
+@shared_task(name="registry.look_at_stores", time_limit=store_watch.LOOK_SECONDS)
+def look_at_stores(**_: Any) -> None:
+    """Note whether the stores are there; a page or a probe that told it would have to wait for them."""
+    now, _until = _begin("stores")
+    store_watch.look(at=now)
 
 
 @shared_task(name="registry.export")

@@ -13,14 +13,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from config import processes
+from config import checks, processes
 from local import children, errors, postgres, redis, state, supervisor
 from training import workers
 
 # Workers compile and import every library at the very first start, on cores that may be busy.
 READY_SECONDS = 150.0
 STOP_SECONDS = 90.0
-QUEUES = ("control", "interactive", "training")
 DEFAULT_PORT = 8000
 
 
@@ -90,7 +89,7 @@ def _await(folder: state.State, is_alive: Callable[[], bool]) -> str:
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline and is_alive():
         page = _page(folder)
-        if page.get("ready") and not workers.unserved(QUEUES):
+        if page.get("ready") and not workers.unserved(checks.QUEUES):
             return str(page["address"])
         time.sleep(0.2)
     log = folder.log_file("up")

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from django.db import transaction
 
 import registry.store
-from registry import conf, errors, ownership, sweep_locks
+from registry import conf, deadlines, errors, ownership, sweep_locks
 from registry.artifacts import signatures
+from registry.deadlines import Deadline
 from registry.models import ModelVersion
 from registry.store import Place
 
@@ -46,7 +49,7 @@ class SignatureInvalid(errors.Corrupted):
 
 
 class ArtifactSwept(errors.Conflict):
-    """Bytes that were in the store before were removed as nobody's between storing and registering."""
+    """Bytes were stored so long before they were registered that a sweep may have taken them as nobody's."""
 
     code = "artifact_swept"
     next_step = "Store the artifact again, then register it."
@@ -70,13 +73,14 @@ class Stored:
     container: str = ""
     """Digest of the object that holds it among others; empty where it has an object of its own."""
     offset: int = 0
-    reused: bool = False
-    """Whether its object was in the store before, so that a sweep may be about to take it."""
+    kept: Deadline = field(default=deadlines.NEVER, compare=False)
+    """Until when its object is too young for a sweep, although no row names it yet."""
 
 
 def store(contents: Sequence[bytes], *, format: str) -> list[Stored]:
     """Store artifacts durably, in their order; equal ones once, many small ones packed into few containers.
 
+    Outside a transaction: what was there before is kept from a sweep that is at it, and that may wait for the store.
     Raises ArtifactTooLarge (then nothing is stored), StoreUnavailable.
     """
     limits = conf.current()
@@ -84,10 +88,12 @@ def store(contents: Sequence[bytes], *, format: str) -> list[Stored]:
     if largest := max((len(content) for content in contents if len(content) > limits.max_artifact_bytes), default=0):
         raise ArtifactTooLarge(f"{largest} bytes are more than {limits.max_artifact_bytes} allowed.")
     opened = ownership.artifact_store()
+    # Half of the time, because the store's clock is another one.
+    kept = deadlines.after(limits.orphan_grace_hours * 3600 / 2)
     digests = [hashlib.sha256(content).hexdigest() for content in contents]
     places: dict[str, Stored] = {}
     for group in _groups(dict(zip(digests, contents, strict=True))):
-        places |= _put(opened, group, format)
+        places |= _put(opened, group, format, kept)
     return [places[digest] for digest in digests]
 
 
@@ -139,27 +145,10 @@ def verify(version: ModelVersion, content: bytes) -> None:
         raise SignatureInvalid(_refusal(version, "its signature is not valid"))
 
 
-def share_against_sweep(stored: Iterable[Stored]) -> None:
-    """Keep what was in the store before from being swept until this transaction ends. Raises ArtifactSwept.
-
-    Take it before any other lock, as a sweep does. What is freshly written needs it not: it is young.
-    """
-    keys = {key_of(each.container or each.digest) for each in stored if each.reused}
-    if not keys:
-        return
-    sweep_locks.share(sweep_locks.ARTIFACTS)
-    opened = ownership.artifact_store()
-    if gone := sorted(key for key in keys if not opened.exists(key)):
-        raise ArtifactSwept(f"{len(gone)} stored objects were swept before they were registered: {gone[0]}.")
-
-
-def exclude_registrations() -> None:
-    """Let no registration of bytes that were there before begin or be under way until this transaction ends.
-
-    Whoever deletes objects takes it, and decides by rows and by a listing read after that: the age of an object may
-    have changed while it waited.
-    """
-    sweep_locks.have_alone(sweep_locks.ARTIFACTS)
+def refuse_stale(stored: Iterable[Stored]) -> None:
+    """Refuse what was stored so long ago that a sweep may have taken it since. Asks no store. Raises ArtifactSwept."""
+    if gone := sorted(each.digest for each in stored if each.kept.is_over):
+        raise ArtifactSwept(f"{len(gone)} artifacts were stored too long before they were registered: {gone[0]}.")
 
 
 def key_of(digest: str) -> str:
@@ -184,20 +173,29 @@ def _groups(contents: dict[str, bytes]) -> Iterator[dict[str, bytes]]:
         yield group
 
 
-def _put(opened: registry.store.Store, group: dict[str, bytes], format: str) -> dict[str, Stored]:
+def _put(opened: registry.store.Store, group: dict[str, bytes], format: str, kept: Deadline) -> dict[str, Stored]:
     """Store one object and return where each of its artifacts lies; one alone is an object of its own."""
     data = b"".join(group.values())
     digest = hashlib.sha256(data).hexdigest()
-    reused = not opened.put(key_of(digest), data)
+    if not opened.put(key_of(digest), data):
+        _keep(opened, key_of(digest), data)
     container = digest if len(group) > 1 else ""
     found: dict[str, Stored] = {}
     offset = 0
     for part, content in group.items():
         found[part] = Stored(
-            digest=part, size=len(content), format=format, container=container, offset=offset, reused=reused
+            digest=part, size=len(content), format=format, container=container, offset=offset, kept=kept
         )
         offset += len(content)
     return found
+
+
+def _keep(opened: registry.store.Store, key: str, data: bytes) -> None:
+    """Wait for a sweep that saw the object while it was old, and put back what that took; the next sees it young."""
+    with transaction.atomic():
+        sweep_locks.share(sweep_locks.ARTIFACTS)
+        if not opened.exists(key):
+            opened.put(key, data)
 
 
 def _look(

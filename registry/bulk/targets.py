@@ -13,6 +13,8 @@ from registry.comparison import Search
 from registry.models import Event, Fleet, ModelVersion, RegisteredModel
 
 MODELS_AT_ONCE = 1000
+CAUSES = ("gate", "floor", "manual", "rollback")
+"""How a version becomes champion: through the gate, as the first that beats nothing, by hand, back by hand."""
 
 
 class NothingWanted(errors.Invalid):
@@ -20,6 +22,13 @@ class NothingWanted(errors.Invalid):
 
     code = "filter_missing"
     next_step = "Name entities, what their keys begin with, a tag or a time; say `all` for the whole fleet."
+
+
+class CauseUnknown(errors.Invalid):
+    """No champion comes so."""
+
+    code = "cause_unknown"
+    next_step = f"Known are {', '.join(CAUSES)}."
 
 
 class FilterContradicts(errors.Invalid):
@@ -41,7 +50,7 @@ class Wanted:
     promoted_since: datetime | None = None
     """The present champion was promoted then or later."""
     cause: str = ""
-    """Of the move that made the present champion, such as `gate`."""
+    """Of the move that made the present champion: one of `CAUSES`."""
     all: bool = False
     """The whole fleet, said on purpose."""
 
@@ -57,8 +66,10 @@ class Wanted:
 def models(fleet: Fleet, wanted: Wanted) -> QuerySet[RegisteredModel]:
     """Return the models of a fleet that are meant, with fleet and champion, in the order of their ids.
 
-    Raises NothingWanted, FilterContradicts, enrolment.ModelUnknown.
+    Raises NothingWanted, FilterContradicts, CauseUnknown, enrolment.ModelUnknown.
     """
+    if wanted.cause and wanted.cause not in CAUSES:
+        raise CauseUnknown(f"No champion comes by the cause {wanted.cause!r}.", field="filter/cause")
     _check(fleet, entities=wanted.entities, narrows=wanted.narrows, all=wanted.all)
     rows = RegisteredModel.objects.filter(fleet=fleet).select_related("fleet", "champion").order_by("pk")
     if wanted.entities:

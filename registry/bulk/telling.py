@@ -25,8 +25,17 @@ def outcome(done: Done, version_id: UUID) -> dict[str, str]:
 def rolled_back(steps: Sequence[Step], *, dry_run: bool) -> dict[str, Any]:
     """Return what became of each model of a roll back."""
     back = sum(each.to is not None for each in steps)
-    results = [_step(each) for each in steps]
+    results = [step(each) for each in steps]
     return {"dry_run": dry_run, "rolled_back": back, "refused": len(steps) - back, "results": results}
+
+
+def step(done: Step) -> dict[str, Any]:
+    """Return what became of one model of a roll back."""
+    before = done.registered_model.champion
+    told = {"entity": done.registered_model.entity_key, "before": named(before) if before else None}
+    if done.to is not None:
+        return {**told, "outcome": "rolled_back", "to": named(done.to)}
+    return {**told, "outcome": "refused", **(done.refusal.plain() if done.refusal else {})}
 
 
 def tagged(registered_models: Sequence[RegisteredModel], done: Tagged[int], *, dry_run: bool) -> dict[str, Any]:
@@ -45,14 +54,6 @@ def tagged(registered_models: Sequence[RegisteredModel], done: Tagged[int], *, d
 def named(version: ModelVersion) -> dict[str, Any]:
     """Return how a version is named."""
     return {"id": str(version.pk), "number": version.number, "label": version.label}
-
-
-def _step(step: Step) -> dict[str, Any]:
-    before = step.registered_model.champion
-    told = {"entity": step.registered_model.entity_key, "before": named(before) if before else None}
-    if step.to is not None:
-        return {**told, "outcome": "rolled_back", "to": named(step.to)}
-    return {**told, "outcome": "refused", **(step.refusal.plain() if step.refusal else {})}
 
 
 def _counts(done: Done | Tagged[int]) -> dict[str, int]:

@@ -8,7 +8,6 @@ not answer fails for all alike, after its deadline: the first such failure ends 
 from __future__ import annotations
 
 import contextlib
-import enum
 import hashlib
 import json
 import logging
@@ -17,24 +16,11 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 
-from registry import errors, history, ticks
-from registry.export import (
-    ExportFailed,
-    Job,
-    check,
-    choosing,
-    export,
-    files,
-    folders,
-    note_failure,
-    place,
-    pointer,
-    root,
-)
+from registry import history, ticks
+from registry.export import Job, attempts, choosing, files, folders, place, pointer, root
 from registry.export.choosing import Choice
 from registry.export.pending import Pending, is_known
 from registry.models import Bookmark, Event, Export, Fleet, RegisteredModel
-from registry.store import StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -46,19 +32,9 @@ MODELS_AT_ONCE = 50
 POINTERS_AT_ONCE = 200
 # Of so many models the comparison reads the files of one each minute: all would keep disk and network busy for ever.
 EXAMINED_OF = 60
-# In the bookmark of a fleet: all its models have been written with its present settings.
-WHOLE = 1
+# The place of a fleet all of whose models have been written with its present settings: nothing lies behind it.
+WHOLE = 2**63 - 1
 COMPARED_EVERY = timedelta(minutes=1)
-UNFORESEEN = "internal_error"
-
-
-class Outcome(enum.Enum):
-    """What became of one model."""
-
-    DONE = "done"
-    FAILED = "failed"
-    BLOCKED = "blocked"
-    """Failed by what would fail for every other."""
 
 
 @dataclass(kw_only=True)
@@ -94,10 +70,10 @@ class _Sweep:
         return True
 
     def carry_out(self, model_id: int, *, is_thorough: bool = False) -> None:
-        outcome = attempt(model_id, replace(self.job, is_thorough=is_thorough))
-        self.done.exported += outcome is Outcome.DONE
-        self.done.failed += outcome is not Outcome.DONE
-        self.is_blocked |= outcome is Outcome.BLOCKED
+        outcome = attempts.attempt(model_id, replace(self.job, is_thorough=is_thorough))
+        self.done.exported += outcome is attempts.Outcome.DONE
+        self.done.failed += outcome is not attempts.Outcome.DONE
+        self.is_blocked |= outcome is attempts.Outcome.BLOCKED
 
     def follow(self, bookmark: Bookmark) -> Generator[None]:
         """Export what events tell of, models with another version in use first, and keep the place."""
@@ -138,7 +114,7 @@ class _Sweep:
         """Export what stood in a fleet before its export began or changed."""
         for fleet in self.fleets.values():
             bookmark, _ = Bookmark.objects.get_or_create(name=_name(fleet))
-            while bookmark.txid != WHOLE:
+            while bookmark.event_id != WHOLE:
                 try:
                     yield from self._fill(fleet, bookmark)
                 finally:
@@ -152,7 +128,8 @@ class _Sweep:
             self.carry_out(model_id)
             bookmark.event_id = model_id
             yield
-        bookmark.txid = 0 if ids else WHOLE
+        if not ids:
+            bookmark.event_id = WHOLE
 
     def compare(self, *, has_late: bool) -> Generator[None]:
         """Hold the next pointers against the champions, and write anew what differs.
@@ -199,39 +176,6 @@ def sweep(*, at: datetime, seconds: float) -> Swept:
     if not is_followed and time.monotonic() < begun + seconds:
         work.work(work.follow(bookmark), until=begun + seconds)
     return work.done
-
-
-def attempt(model_id: int, job: Job) -> Outcome:
-    """Export one model; a failure is logged, recorded and returned: the others do not wait for it."""
-    try:
-        export(model_id, job)
-        return Outcome.DONE
-    except errors.PerennialError as error:
-        _note(model_id, job, error, code=error.code, sentence=str(error))
-        return Outcome.BLOCKED if _concerns_all(error, job) else Outcome.FAILED
-    except Exception as error:
-        # Nobody foresaw it, and without a note the next sweep would stop at the same model.
-        sentence = f"The export ended with {type(error).__name__}: {str(error)[:300]}. Report this with the log."
-        _note(model_id, job, error, code=UNFORESEEN, sentence=sentence)
-        return Outcome.FAILED
-
-
-def _concerns_all(error: errors.PerennialError, job: Job) -> bool:
-    if not isinstance(error, ExportFailed):
-        return isinstance(error, StoreUnavailable)
-    try:
-        check(job.root)
-    except ExportFailed:
-        return True
-    return False
-
-
-def _note(model_id: int, job: Job, error: Exception, *, code: str, sentence: str) -> None:
-    failures = note_failure(model_id, code=code, sentence=sentence, at=job.at)
-    details = {"registered_model": model_id, "code": code, "failures": failures}
-    level = logging.ERROR if failures == 1 else logging.WARNING
-    trace = error if code == UNFORESEEN else None
-    logger.log(level, "a model was not exported: %s", sentence, extra=details, exc_info=trace)
 
 
 def _is_time_to_compare(at: datetime) -> bool:

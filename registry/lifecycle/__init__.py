@@ -105,7 +105,7 @@ def register(
     Labels sort as registered, also when the clock has stepped back. Raises VersionIdTaken, MetadataInvalid,
     history.ModelMissing, artifacts.ArtifactSwept; then nothing is registered.
     """
-    artifacts.share_against_sweep(item.stored for item in registrations)
+    artifacts.refuse_stale(item.stored for item in registrations)
     heads = history.lock([item.registered_model_id for item in registrations])
     versions = registration.number(registrations, heads=heads, at=at)
     lines = [
@@ -219,7 +219,7 @@ def roll_back_many(
     said = reasons.given(reason)
     checked = verified or verify_returns(registered_models)
     done = placing.back_many(registered_models, verified=checked, actor=actor, reason=said, at=at, again=again)
-    logger.warning("%s models were rolled back by %s: %s", len(done.to), actor, said)
+    logger.warning("rolled back by %s: %s models: %s", actor, len(done.to), said)
     return done
 
 

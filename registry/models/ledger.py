@@ -72,7 +72,8 @@ class Tick(models.Model):
 class Bookmark(models.Model):
     """How far a reader of the ledger has read: the cursor of `registry.history`, kept between its runs.
 
-    A job that goes through other rows in several runs keeps its place in `event_id` alone.
+    A job that goes through other rows in several runs keeps its place in `event_id` alone. A note, of a look at a store
+    or of a try that began, has its name and its time.
     """
 
     name = models.CharField(max_length=64, primary_key=True)

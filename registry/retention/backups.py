@@ -6,7 +6,6 @@ Refuses a copy that does not verify, and to bring back bytes that are not those 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
@@ -111,9 +110,8 @@ def _bring_back(
         content = _read(version, opened)
     except (errors.Corrupted, NotInBackup) as error:
         return Outcome(changed=frozenset(), refused={version_id: error})
-    stored = artifacts.store([content], format=version.artifact_format)
+    artifacts.store([content], format=version.artifact_format)
     with transaction.atomic():
-        artifacts.share_against_sweep([replace(each, reused=True) for each in stored])
         outcome = lifecycle.bring_back([version_id], actor=actor, reason=reason, at=at)
         ModelVersion.objects.filter(pk__in=outcome.changed).update(artifact_container="", artifact_offset=0)
     return outcome

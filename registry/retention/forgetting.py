@@ -7,6 +7,7 @@ broken has nothing left to save and may go. Removes no bytes: the sweep does, an
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -29,6 +30,11 @@ class NotCopiedInTime(errors.Unavailable):
     next_step = "Ask for the same again: what was copied before is deleted by now."
 
 
+@dataclass(frozen=True, kw_only=True)
+class Copied(Verified):
+    """Which versions are in the second store, read back there, or have nothing left to save; and why others are not."""
+
+
 def forget(
     version_ids: Sequence[UUID], *, actor: str, reason: str, at: datetime, verified: Verified | None = None
 ) -> Outcome:
@@ -41,12 +47,12 @@ def forget(
     return lifecycle.forget(version_ids, actor=actor, reason=said, at=at, verified=copied)
 
 
-def back_up_for_hand(version_ids: Sequence[UUID]) -> Verified:
+def back_up_for_hand(version_ids: Sequence[UUID]) -> Copied:
     """Copy versions, as many as a person waits for; nothing where no second store is set. Raises as `back_up` does."""
-    return back_up(version_ids, until=deadlines.after(BY_HAND_SECONDS)) or Verified()
+    return back_up(version_ids, until=deadlines.after(BY_HAND_SECONDS)) or Copied()
 
 
-def back_up(version_ids: Sequence[UUID], *, until: Deadline) -> Verified | None:
+def back_up(version_ids: Sequence[UUID], *, until: Deadline) -> Copied | None:
     """Copy versions to the second store, in their order and at least the first; None where no such store is set.
 
     What is not to be forgotten anyway, by state, pointer or hold, is left out: the lifecycle refuses it, and says why.
@@ -64,7 +70,7 @@ def back_up(version_ids: Sequence[UUID], *, until: Deadline) -> Verified | None:
                 digests[version.pk] = version.artifact_digest
             else:
                 refused[version.pk] = error
-    return Verified(digests=digests, refused=refused)
+    return Copied(digests=digests, refused=refused)
 
 
 def _forgettable(version_ids: Sequence[UUID]) -> list[ModelVersion]:

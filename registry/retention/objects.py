@@ -1,27 +1,25 @@
 """Owns which stored objects no version needs any more, and removes them. Refuses young ones: their row may still come.
 
-Rows and ages are read under the lock that keeps registrations out, so that a registration of the same bytes at the same
-time never ends with a row without its file.
+Rows and ages are read under a lock that keeps those out who store the same bytes once more, so that nobody who then
+registers them ends with a row without its file.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, connection
 from psycopg.errors import LockNotAvailable
 
 from registry import artifacts, conf, deadlines, ownership, sweep_locks
 from registry.deadlines import Deadline
+from registry.retention import removal
 from registry.store import Entry, Store
 
 logger = logging.getLogger(__name__)
-
-# Registrations of bytes that were there before wait meanwhile, and a slow store answers in tenths of a second.
-REMOVED_AT_ONCE = 20
 
 _UNNEEDED = """
 SELECT wanted.digest FROM unnest(%s::text[]) AS wanted(digest)
@@ -55,7 +53,7 @@ def remove(digests: Iterable[str], *, at: datetime, until: Deadline = deadlines.
     orphans. Raises StoreUnavailable.
     """
     removed = Removed()
-    for place, some in enumerate(_batches(sorted(set(digests)))):
+    for place, some in enumerate(removal.slices(sorted(set(digests)))):
         if place and until.is_over:
             removed += Removed(left=len(some))
             continue
@@ -64,7 +62,7 @@ def remove(digests: Iterable[str], *, at: datetime, until: Deadline = deadlines.
         except OperationalError as error:
             if not isinstance(error.__cause__, LockNotAvailable):
                 raise
-            logger.warning("%s objects stay for the sweep of orphans: registrations are under way", len(some))
+            logger.warning("%s objects stay for the sweep of orphans: such bytes are being stored", len(some))
     return removed
 
 
@@ -75,13 +73,13 @@ def old_before(at: datetime) -> datetime:
 
 def _remove(digests: Sequence[str], *, at: datetime) -> Removed:
     opened = ownership.artifact_store()
-    # First without the lock, so that no registration waits for what is not to go.
+    # First without the lock, so that nobody waits for what is not to go.
     old = [digest for digest in digests if _old_entry(opened, digest, at)]
-    with transaction.atomic(durable=True):
-        artifacts.exclude_registrations()
-        going = [entry for digest in _unneeded(old) if (entry := _old_entry(opened, digest, at))]
-        sweep_locks.assure()
-        opened.delete([entry.key for entry in going])
+    going = removal.remove(
+        opened,
+        lambda: [entry for digest in _unneeded(old) if (entry := _old_entry(opened, digest, at))],
+        lock=sweep_locks.ARTIFACTS,
+    )
     return Removed(objects=len(going), size=sum(entry.size for entry in going))
 
 
@@ -94,8 +92,3 @@ def _unneeded(digests: Sequence[str]) -> list[str]:
     with connection.cursor() as cursor:
         cursor.execute(_UNNEEDED, [list(digests)])
         return [row[0] for row in cursor.fetchall()]
-
-
-def _batches(digests: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(digests), REMOVED_AT_ONCE):
-        yield digests[start : start + REMOVED_AT_ONCE]

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from registry import conf
+from registry import conf, display
 from registry.models import Fleet, RegisteredModel
 
 MODELS_AT_ONCE = 1000
@@ -56,14 +56,14 @@ class Policy:
 
     def __str__(self) -> str:
         """Return the policy in words."""
-        rules = [f"the newest {self.keep} versions of each model stay"]
+        rules = [f"keeps the newest {display.counted(self.keep, 'version')} of each model"]
         if self.champions:
-            rules.append(f"its last {self.champions} champions")
+            rules.append(f"its last {display.counted(self.champions, 'champion')}")
         if self.younger_than_days:
-            rules.append(f"those younger than {self.younger_than_days} days")
+            rules.append(f"those younger than {display.counted(self.younger_than_days, 'day')}")
         if self.served_within_days:
-            rules.append(f"those that served within {self.served_within_days} days")
-        return f"{', '.join(rules)}; {self.grace_days} days of grace"
+            rules.append(f"those that served within {display.counted(self.served_within_days, 'day')}")
+        return f"{', '.join(rules)}; {display.counted(self.grace_days, 'day')} of grace"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,9 +17,9 @@ from uuid import UUID
 
 from registry import deadlines, errors, lifecycle, ticks
 from registry.deadlines import Deadline
-from registry.lifecycle import Verified
 from registry.models import ModelVersion
 from registry.retention import backups, forgetting, grace, objects
+from registry.retention.forgetting import Copied
 from registry.retention.grace import FIRST, Place
 from registry.retention.objects import Removed
 
@@ -80,7 +80,7 @@ def sweep(
 
 def _step(version_ids: Sequence[UUID], *, actor: str, reason: str, at: datetime, until: Deadline) -> Swept:
     copied = forgetting.back_up(version_ids, until=until)
-    _quarantine_damaged(copied or Verified(), actor=actor, at=at)
+    _quarantine_damaged(copied or Copied(), actor=actor, at=at)
     outcome = lifecycle.forget(version_ids, actor=actor, cause=CAUSE, reason=reason, at=at, due=True, verified=copied)
     return Swept(
         versions=tuple(each for each in version_ids if each in outcome.changed),
@@ -113,7 +113,7 @@ def _keep(place: Place | None, *, at: datetime) -> None:
         ticks.keep(name, half, at=at)
 
 
-def _quarantine_damaged(copied: Verified, *, actor: str, at: datetime) -> None:
+def _quarantine_damaged(copied: Copied, *, actor: str, at: datetime) -> None:
     if damaged := [each for each, error in copied.refused.items() if isinstance(error, backups.DAMAGED)]:
         said = "Its bytes did not verify when it was to be backed up."
         lifecycle.quarantine(damaged, actor=actor, cause=CAUSE, reason=said, at=at)

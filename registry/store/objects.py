@@ -197,7 +197,7 @@ class ObjectStore:
                 raise StoreUnavailable(f"{self._name}: there is no such bucket.", next_step=_NEXT_STEP) from error
             raise StoreMissing(f"Nothing is stored under {key}.") from error
         except (obstore.exceptions.BaseError, OSError) as error:
-            sentence = f"{self._name} failed for {key}: {_told(error)}."
+            sentence = f"{self._name} failed for {key}: {_first_line(error)}."
             raise StoreUnavailable(sentence, next_step=_NEXT_STEP) from error
 
 
@@ -233,7 +233,7 @@ def _connect(url: str, *, endpoint: str, seconds: float) -> Client:
             retry_config={"max_retries": MAX_RETRIES, "retry_timeout": timedelta(seconds=seconds)},
         )
     except obstore.exceptions.BaseError as error:
-        raise StoreUnavailable(f"{url} cannot be opened: {_told(error)}.", next_step=_NEXT_STEP) from error
+        raise StoreUnavailable(f"{url} cannot be opened: {_first_line(error)}.", next_step=_NEXT_STEP) from error
 
 
 def _groups(places: Sequence[Place]) -> Iterator[list[Place]]:
@@ -256,7 +256,7 @@ def _check(key: str) -> None:
         raise StoreKeyInvalid(f"{key!r} is not a key of the store.")
 
 
-def _told(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     """Return the first line of the library's text, without the store's XML but with the code in it."""
     code = _CODE.search(str(error))
     line = str(error).partition("\n")[0].partition("<")[0].strip(" :-.")

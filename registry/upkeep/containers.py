@@ -69,7 +69,6 @@ def _renew(container: str) -> None:
 
 def _move(container: str, places: Sequence[Stored]) -> None:
     with transaction.atomic(durable=True):
-        artifacts.share_against_sweep(places)
         owners = ModelVersion.objects.filter(artifact_container=container).values_list("registered_model", flat=True)
         # In the order of everybody else: who changes versions of these models holds their locks first.
         history.lock(list(owners.distinct()))

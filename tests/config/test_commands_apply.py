@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from registry.models import Fleet
-from tests import database
+from tests import database, deliveries
 from tests.config import commands, fleet_files
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,6 +25,17 @@ def test_it_tells_what_it_made_and_what_comes_next(tmp_path: Path) -> None:
     assert "+ fleet bakery: created" in said.text
     assert 'cron: "30 18' not in said.text, "defaults are not worth a line"
     assert "Next: manage.py retrain bakery" in said.text
+
+
+def test_a_fleet_that_is_not_retrained_here_takes_versions_from_elsewhere(tmp_path: Path) -> None:
+    file = fleet_files.write(tmp_path, text=fleet_files.FLEET.partition("[source]")[0])
+    said = commands.run("apply", file)
+    assert said.status == 0 and "retrain bakery" not in said.text
+    assert "Next: manage.py register bakery ENTITY --create --bundle FILE" in said.text
+    bundle = tmp_path / "bread.bundle"
+    bundle.write_bytes(deliveries.packed())
+    registered = commands.run("register", "bakery", "bread", "--create", "--bundle", bundle)
+    assert registered.status == 0, registered.text
 
 
 def test_applied_again_it_says_that_nothing_changed(tmp_path: Path) -> None:

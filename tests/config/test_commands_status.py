@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from registry import switches, ticks
+from registry import lifecycle, switches, ticks
 from registry.models import Fleet
+from registry.upkeep import store_watch
 from tests.config import commands
 from training import clock, policy_terms, runs
 from training.models import Worker
@@ -74,6 +75,22 @@ def test_a_silent_beat_is_told() -> None:
 
     ticks.record("dispatch", at=clock.now() - timedelta(minutes=5))
     assert "Last tick: 5 min ago; beat is silent. Next: manage.py up" in commands.run("status").text
+
+
+def test_a_store_that_is_away_is_told_with_what_to_do(artifact_folder: Path) -> None:
+    lifecycle.store_artifacts([b"bytes"], format="test-1")
+    away = artifact_folder.rename(artifact_folder.with_name("away"))
+    store_watch.look(at=clock.now() - timedelta(minutes=5))
+    store_watch.look(at=clock.now())
+    said = " ".join(commands.run("status").text.split())
+    assert "The artifact store has lost its mark" in said
+    assert "(store_unmarked, first seen 5 min ago) Next: Run manage.py store" in said
+    assert commands.run("status", "--json").json["stores"][0]["code"] == "store_unmarked"
+
+    away.rename(artifact_folder)
+    store_watch.look(at=clock.now())
+    assert "artifact store" not in commands.run("status").text
+    assert commands.run("status", "--json").json["stores"] == []
 
 
 def test_one_fleet_and_a_limit_keep_it_short(tmp_path: Path) -> None:

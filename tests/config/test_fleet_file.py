@@ -316,6 +316,37 @@ def test_a_regression_needs_features_and_takes_no_regressors(tmp_path: Path) -> 
     assert problems(fleet_files.write(tmp_path, text=text)).keys() == {"source.columns.regressors"}
 
 
+ALONE = fleet_files.FLEET.partition("[source]")[0]
+
+
+@pytest.mark.requirement("R01")
+def test_a_fleet_that_nothing_here_retrains_has_neither_source_nor_policy(tmp_path: Path) -> None:
+    outcome = applied(fleet_files.write(tmp_path, text=ALONE))
+    assert told(outcome) == {"fleet bakery": "created"}
+    assert (Fleet.objects.get().horizon, Fleet.objects.get().managed_by) == (7, outcome.file.digest)
+    assert not Source.objects.exists() and not RetrainingPolicy.objects.exists()
+    assert told(applied(fleet_files.write(tmp_path))).keys() == {"source bakery", "policy bakery/nightly"}
+
+
+def test_policies_of_a_fleet_that_is_no_longer_retrained_here_go_with_their_section(tmp_path: Path) -> None:
+    applied(fleet_files.write(tmp_path))
+    assert told(applied(fleet_files.write(tmp_path, text=ALONE))) == {"policy bakery/nightly": "deleted"}
+    assert Source.objects.exists(), "versions and snapshots may speak of it"
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        (ALONE + "[policy.nightly]\ntrainers = ['prophet']\n", "source"),
+        (fleet_files.FLEET.partition("[policy")[0], "policy"),
+    ],
+)
+def test_one_of_source_and_policy_without_the_other_is_refused(tmp_path: Path, text: str, key: str) -> None:
+    [(found, (value, allowed))] = problems(fleet_files.write(tmp_path, text=text)).items()
+    assert (found, value) == (key, "")
+    assert "has neither [source] nor [policy]" in allowed
+
+
 @pytest.mark.parametrize("missing", ["[fleet]", "[source]", "[policy.nightly]"])
 def test_a_missing_section_is_told(tmp_path: Path, missing: str) -> None:
     found = problems(fleet_files.write(tmp_path, text=fleet_files.changed(missing, "[other]")))

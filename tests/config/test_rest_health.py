@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from django.db import connection, connections
 from django.db.migrations.recorder import MigrationRecorder
 from pytest_django.fixtures import Settings
 
-from registry import schema, ticks
+from registry import lifecycle, schema, ticks
+from registry.upkeep import store_watch
 from tests.rest_client import Caller
 from training import clock
 from training.models import Worker
@@ -78,6 +80,25 @@ def test_without_redis_the_installation_serves_on_and_says_so(settings: Settings
     answer = ready()
     assert answer.status_code == 200
     assert answer.json()["checks"]["redis"]["status"] == "degraded"
+
+
+@pytest.mark.django_db
+def test_a_store_that_is_away_is_degraded_because_champions_are_read_without_it(artifact_folder: Path) -> None:
+    worker("control", "export", "maintenance", "interactive", "training")
+    ticks.record("dispatch", at=clock.now())
+    lifecycle.store_artifacts([b"bytes"], format="test-1")
+    away = artifact_folder.rename(artifact_folder.with_name("away"))
+    store_watch.look(at=clock.now())
+    answer = ready()
+    assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
+    seen = answer.json()["checks"]["artifact_store"]
+    assert (seen["status"], seen["code"]) == ("degraded", "store_unmarked")
+    assert "manage.py store" in seen["next_step"]
+    assert str(artifact_folder) not in answer.content.decode(), "whoever asks need not know the address"
+    away.rename(artifact_folder)
+    store_watch.look(at=clock.now())
+    assert ready().json()["checks"]["artifact_store"] == {"status": "ok", "detail": ""}
+    assert ready().json()["status"] == "ok"
 
 
 @pytest.mark.django_db(transaction=True)

@@ -61,12 +61,16 @@ class Command(terminal.Command):
             self.say(f"Fleet {name}: nothing to change.")
             return
         for change in outcome.changes:
-            self.console.print(_told(change))
+            self.console.print(_text(change))
         if dry_run:
             self.say("Dry run: nothing was written.")
             return
         self.say(f"Fleet {name} is now as {outcome.file.path} says.")
-        self.say(f"Next: manage.py retrain {name}")
+        if outcome.file.source:
+            self.say(f"Next: manage.py retrain {name}")
+        else:
+            self.say("Nothing here retrains it: its versions are registered from elsewhere.")
+            self.say(f"Next: manage.py register {name} ENTITY --create --bundle FILE")
 
 
 def explained(invalid: FleetFileInvalid) -> str:
@@ -81,7 +85,7 @@ def _explained(problem: Problem) -> str:
     return f"  {problem.key}{given}\n{allowed}"
 
 
-def _told(change: Change) -> Text:
+def _text(change: Change) -> Text:
     sign = SIGNS[change.action]
     text = Text(f"{sign} {change.subject}: {change.action}", style=COLOURS[sign])
     if change.note:

@@ -92,14 +92,14 @@ class Command(terminal.Command):
     def _point(self, running: site.Running, password: str | None) -> None:
         self.say("Where to look")
         self._indented(running.address)
-        self._indented(f"user {ADMIN}, {_told(password)}")
+        self._indented(f"user {ADMIN}, {_credential(password)}")
         self._indented("manage.py status")
 
     def _point_back(self, running: site.Running, password: str | None) -> None:
         self.say("Where to look")
         self._indented("Everything that this started stops now; what was trained stays.")
         self._indented("`make up` starts the web page again:")
-        self._indented(f"{_served_later(running.address)}, user {ADMIN}, {_told(password)}")
+        self._indented(f"{_served_later(running.address)}, user {ADMIN}, {_credential(password)}")
 
     def _stay(self, running: site.Running) -> None:
         if running.joined:
@@ -133,7 +133,7 @@ def _served_later(address: str) -> str:
     return parse.urlsplit(address)._replace(netloc=f"{processes.HOST}:{site.DEFAULT_PORT}").geturl()
 
 
-def _told(password: str | None) -> str:
+def _credential(password: str | None) -> str:
     if password is None:
         return f"password as before (new one: manage.py changepassword {ADMIN})"
     return f"password {password} (shown this once)"

@@ -1,4 +1,4 @@
-"""`manage.py status`: fleets, models, open batches, workers and the ticker, at one look."""
+"""`manage.py status`: fleets, models, open batches, workers, the ticker and the stores, at one look."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Command(terminal.Command):
     """Show how things stand."""
 
     writes = False
-    help = "Show fleets, models, open batches, workers and the ticker."
+    help = "Show fleets, models, open batches, workers, the ticker, and what is wrong with the stores."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
@@ -111,6 +111,10 @@ def _lines(now: Standing) -> list[str]:
     told = [] if now.fleets else ["No fleet yet. Next: manage.py apply examples/bakery/fleet.toml"]
     if not now.workers:
         told.append("No worker is alive. Next: manage.py up")
+    told += [
+        f"{each.sentence} ({each.code}, first seen {terminal.ago(each.since, now.at)}) Next: {each.next_step}"
+        for each in now.stores
+    ]
     told.append(f"Last tick: {_tick(now)}")
     told.append(f"Schedules: {'on' if now.enabled else 'off for the whole installation (PERENNIAL_TRAINING_ENABLED)'}")
     return told

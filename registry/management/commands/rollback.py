@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from abc import ABC, abstractmethod
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from typing import Any
@@ -67,45 +69,106 @@ class Command(terminal.Command):
             self.say(f"{model} is back on v{after}, from v{before}. The next retraining may promote another version.")
 
     def _many(self, fleet: Fleet, wanted: Wanted, options: dict[str, Any]) -> None:
-        steps: list[Step] = []
+        applied = options["apply"]
+        told: _Told = _Json(self, applied=applied) if options["json"] else _Tables(self, fleet, applied=applied)
         is_whole = False
         try:
             for models in targets.walk(targets.models(fleet, wanted)):
-                steps += bulk.roll_back(
-                    models,
-                    actor=terminal.actor(),
-                    reason=options["reason"],
-                    at=timestamps.utc_now(),
-                    rehearsed=not options["apply"],
-                    again=options["again"],
-                )
+                told.tell(self._step(models, options))
             is_whole = True
         finally:
             # What has moved stays moved, whatever ended the rest: nobody should have to guess which.
-            if steps or is_whole:
-                self._tell(fleet, steps, options)
-        if not steps:
+            if told.count or is_whole:
+                told.end()
+        if not told.count:
             self.end(terminal.NOTHING_TO_DO)
-        if any(each.refusal for each in steps):
+        if told.refused:
             self.end(terminal.FAILED)
 
-    def _tell(self, fleet: Fleet, steps: Sequence[Step], options: dict[str, Any]) -> None:
-        if options["json"]:
-            self.print_json(telling.rolled_back(steps, dry_run=not options["apply"]))
-        else:
-            self._show(fleet, steps, applied=options["apply"])
+    def _step(self, models: Sequence[RegisteredModel], options: dict[str, Any]) -> list[Step]:
+        return bulk.roll_back(
+            models,
+            actor=terminal.actor(),
+            reason=options["reason"],
+            at=timestamps.utc_now(),
+            rehearsed=not options["apply"],
+            again=options["again"],
+        )
 
-    def _show(self, fleet: Fleet, steps: Sequence[Step], *, applied: bool) -> None:
-        if not steps:
-            self.say(f"No model of {fleet.name} answers.")
-            return
-        title = f"{fleet.name}: rolled back" if applied else f"{fleet.name}: would be rolled back, nothing was moved"
-        rows = [(each.registered_model.entity_key, _from(each), _to(each), str(each.refusal or "")) for each in steps]
-        self.console.print(terminal.table(title, ["entity", "from>", "to>", "why not~"], rows))
+
+class _Told(ABC):
+    """Tells the steps of a roll back some at a time, as they are done, and keeps only how many there were."""
+
+    def __init__(self, command: Command, *, applied: bool) -> None:
+        self._command = command
+        self._applied = applied
+        self.back = self.refused = 0
+
+    @property
+    def count(self) -> int:
+        """How many have been told."""
+        return self.back + self.refused
+
+    def tell(self, steps: Sequence[Step]) -> None:
+        """Tell some more."""
+        self._tell(steps)
+        self._command.stdout.flush()
         back = sum(each.to is not None for each in steps)
-        told = f"{back} went back" if applied else f"{back} would go back"
-        rest = "" if applied else " Add --apply and --reason to do it."
-        self.say(f"{told}, {len(steps) - back} cannot.{rest}")
+        self.back, self.refused = self.back + back, self.refused + len(steps) - back
+
+    @abstractmethod
+    def _tell(self, steps: Sequence[Step]) -> None: ...
+
+    @abstractmethod
+    def end(self) -> None:
+        """Say how many there were."""
+
+
+class _Tables(_Told):
+    """For people: a table for each so many models, and a sentence."""
+
+    def __init__(self, command: Command, fleet: Fleet, *, applied: bool) -> None:
+        super().__init__(command, applied=applied)
+        self._fleet = fleet
+
+    def _tell(self, steps: Sequence[Step]) -> None:
+        done = "rolled back" if self._applied else "would be rolled back, nothing was moved"
+        title = "" if self.count else f"{self._fleet.name}: {done}"
+        rows = [(each.registered_model.entity_key, _from(each), _to(each), str(each.refusal or "")) for each in steps]
+        self._command.console.print(terminal.table(title, ["entity", "from>", "to>", "why not~"], rows))
+
+    def end(self) -> None:
+        if not self.count:
+            self._command.say(f"No model of {self._fleet.name} answers.")
+            return
+        told = f"{self.back} went back" if self._applied else f"{self.back} would go back"
+        rest = "" if self._applied else " Add --apply and --reason to do it."
+        self._command.say(f"{told}, {self.refused} cannot.{rest}")
+
+
+class _Json(_Told):
+    """For programs: one object, whose results are written as they come and whose counts stand at its end."""
+
+    def __init__(self, command: Command, *, applied: bool) -> None:
+        super().__init__(command, applied=applied)
+        self._before = f'{{"dry_run": {_line(not applied)},\n "results": ['
+
+    def _tell(self, steps: Sequence[Step]) -> None:
+        for step in steps:
+            self._write(f"{self._before}\n  {_line(telling.step(step))}")
+            self._before = ","
+
+    def end(self) -> None:
+        head = "" if self.count else self._before
+        counts = _line({"rolled_back": self.back, "refused": self.refused})
+        self._write(f"{head}\n ],\n {counts.removeprefix('{')}\n")
+
+    def _write(self, text: str) -> None:
+        self._command.stdout.write(text, ending="")
+
+
+def _line(value: object) -> str:
+    return json.dumps(value, allow_nan=False)
 
 
 def _add_filter(parser: ArgumentParser) -> None:
@@ -114,7 +177,7 @@ def _add_filter(parser: ArgumentParser) -> None:
     add("--entity-prefix", default="", metavar="TEXT", help="models whose entity begins with it")
     add("--tag", action="append", default=[], help="also several, all of which the model has")
     add("--promoted-since", metavar="TIME", help="models whose champion was promoted then or later")
-    add("--cause", default="", help="models whose champion came so, such as gate or manual")
+    add("--cause", default="", help=f"models whose champion came so: {', '.join(targets.CAUSES)}")
     add("--all", action="store_true", help="the whole fleet")
 
 

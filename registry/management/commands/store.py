@@ -1,4 +1,7 @@
-"""`manage.py store`: whose the stores of files are, and what is wrong with them. Writes a mark only where asked to."""
+"""`manage.py store`: whose the stores of files are, and what is wrong with them; notes it for the pages that tell it.
+
+Writes a mark only where asked to.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from registry import ownership, terminal
+from registry import ownership, terminal, timestamps
 from registry.ownership import PURPOSES, Standing
+from registry.upkeep import store_watch
 
 
 class Command(terminal.Command):
@@ -40,6 +44,8 @@ class Command(terminal.Command):
         if options["claim"]:
             ownership.claim(options["claim"])
         seen = [ownership.standing(each) for each in ownership.in_use()]
+        for each in seen:
+            store_watch.note(each, at=timestamps.utc_now())
         self._show(seen, as_json=options["json"])
         if any(each.refused for each in seen):
             self.end(terminal.FAILED)
