@@ -200,6 +200,7 @@ LANGUAGE_CODE = "en-gb"
 TIME_ZONE = "UTC"
 USE_I18N = False
 USE_TZ = True
+FORMAT_MODULE_PATH = "config.formats"
 STATIC_URL = "/static/"
 # WhiteNoise warns about a folder that collectstatic has not made; locally it serves straight from the packages.
 STATIC_ROOT = env.str("PERENNIAL_STATIC_ROOT", str(BASE_DIR / "static_root") if PRODUCTION else "") or None

@@ -13,6 +13,8 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from registry import timestamps
+
 NOTHING = "\u2013"
 # word on screen, tone, icon; a tone is never shown without its icon and word
 _BADGES: dict[str, tuple[str, str, str]] = {
@@ -84,16 +86,16 @@ def instant(value: datetime | None, *, seconds: bool = False) -> SafeString | st
     """Return an instant in UTC; the page's script adds the viewer's own time and the age to the tooltip."""
     if value is None:
         return NOTHING
-    text = f"{value:%d %b %Y %H:%M:%S}" if seconds else f"{value:%d %b %Y %H:%M}"
+    text = timestamps.readable(value, seconds=seconds)
     return format_html(
-        '<time datetime="{}" title="{}" class="pn-time">{} UTC</time>', value.isoformat(), value.isoformat(), text
+        '<time datetime="{}" title="{}" class="pn-time">{}</time>', value.isoformat(), value.isoformat(), text
     )
 
 
 def stamp(value: datetime | None) -> SafeString | str:
     """Return the stamp of an observation: midnight stands for a date, which has no zone."""
     if value is not None and (value.hour, value.minute, value.second) == (0, 0, 0):
-        return f"{value:%d %b %Y}"
+        return f"{value:%Y-%m-%d}"
     return instant(value)
 
 
@@ -105,6 +107,11 @@ def number(value: float | None) -> str:
     if float(value).is_integer() or size >= 1000:
         return f"{value:,.0f}"
     return f"{value:,.1f}" if size >= 100 else f"{value:.2f}" if size >= 1 else f"{value:.3g}"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return how many there are of something: `1 version`, `2,000 versions`."""
+    return f"{number:,} {noun if number == 1 else f'{noun}s'}"
 
 
 def span(value: timedelta | None) -> str:

@@ -13,12 +13,14 @@ from uuid import UUID
 
 from django.db import transaction
 
-from registry import errors, history, lifecycle, reasons
+from registry import errors, history, lifecycle, reasons, timestamps
 from registry.lifecycle import Outcome, Verified
 from registry.models import Hold, ModelVersion
 
 HELD = "registry.version.held"
 LIFTED = "registry.version.hold_lifted"
+OPEN = "it is lifted"
+"""Until when a hold without an end keeps its version, in words."""
 LONGEST_REASON = 500  # as the column is
 
 
@@ -53,24 +55,33 @@ class Placed:
 
 @transaction.atomic
 def place(
-    version_ids: Sequence[UUID], *, placed_by: str, reason: str, until: datetime | None, actor: str, at: datetime
+    version_ids: Sequence[UUID],
+    *,
+    placed_by: str,
+    reason: str,
+    until: datetime | None,
+    actor: str,
+    at: datetime,
+    rehearsed: bool = False,
 ) -> Placed:
     """Place a hold on each version, without end where `until` is None; several may lie on one version.
 
-    Raises reasons.ReasonMissing, ReasonTooLong, HoldEnded.
+    Rehearsed, only say which would be held; that needs no reason. Raises reasons.ReasonMissing, ReasonTooLong,
+    HoldEnded.
     """
-    said = reasons.given(reason)
+    said = reason if rehearsed else reasons.given(reason)
     if len(said) > LONGEST_REASON:
         raise ReasonTooLong(f"A reason of a hold has at most {LONGEST_REASON} characters.", field="reason")
     if until is not None and until <= at:
-        raise HoldEnded(f"The hold would have ended at {until.isoformat()}.", field="until")
+        raise HoldEnded(f"The hold would have ended at {timestamps.readable(until)}.", field="until")
     fences = _locked(version_ids)
     found = dict(ModelVersion.objects.filter(pk__in=version_ids).values_list("pk", "state"))
     refused = {each: error for each in version_ids if (error := _refusal(each, found.get(each)))}
     wanted = [each for each in dict.fromkeys(version_ids) if each not in refused]
-    holds = [Hold(version_id=each, placed_by=placed_by, reason=said, until=until) for each in wanted]
+    holds = [Hold(version_id=each, placed_by=placed_by, actor=actor, reason=said, until=until) for each in wanted]
     made = Hold.objects.bulk_create(holds, batch_size=history.BATCH_ROWS)
     _announce(HELD, wanted, fences, actor=actor, cause=placed_by, reason=said, at=at)
+    transaction.set_rollback(rehearsed)
     return Placed(holds=tuple(made), refused=refused)
 
 
@@ -90,9 +101,9 @@ def restore(
 
 
 @transaction.atomic
-def lift(hold_ids: Sequence[int], *, actor: str, reason: str, at: datetime) -> int:
-    """Lift holds and return how many there still were. Raises reasons.ReasonMissing."""
-    said = reasons.given(reason)
+def lift(hold_ids: Sequence[int], *, actor: str, reason: str, at: datetime, rehearsed: bool = False) -> int:
+    """Lift holds and return how many there still were; rehearsed, only say so. Raises reasons.ReasonMissing."""
+    said = reason if rehearsed else reasons.given(reason)
     fences = _locked(list(Hold.objects.filter(pk__in=hold_ids).values_list("version", flat=True)))
     # Read again under the locks: of two that lift a hold at once, one announces it.
     found = list(Hold.objects.filter(pk__in=hold_ids).order_by("pk").values_list("pk", "version", "placed_by"))
@@ -100,6 +111,7 @@ def lift(hold_ids: Sequence[int], *, actor: str, reason: str, at: datetime) -> i
     for placed_by in sorted({each[2] for each in found}):
         versions = [version_id for _, version_id, by in found if by == placed_by]
         _announce(LIFTED, versions, fences, actor=actor, cause=placed_by, reason=said, at=at)
+    transaction.set_rollback(rehearsed)
     return len(found)
 
 

@@ -12,6 +12,11 @@ class ReasonMissing(errors.Invalid):
     next_step = "Say in a sentence why."
 
 
+def ended(text: str) -> str:
+    """Return what a person wrote as the end of a sentence: with one full stop, unless it brought one."""
+    return text if text.endswith((".", "!", "?", "…")) else f"{text}."
+
+
 def given(reason: str) -> str:
     """Return a reason as the ledger keeps it. Raises ReasonMissing."""
     if not reason.strip():

@@ -52,13 +52,6 @@ def make_aware(stamp: datetime, *, zone: str) -> datetime:
     return placed.astimezone(UTC).astimezone(placed.tzinfo)
 
 
-def make_naive(stamp: datetime, *, zone: str) -> datetime:
-    """Return the wall time of an aware stamp in `zone`, without offset. Raises TimestampInvalid for a naive stamp."""
-    if not is_aware(stamp):
-        raise TimestampInvalid(f"{stamp.isoformat()} has no offset.")
-    return stamp.astimezone(find_zone(zone)).replace(tzinfo=None, fold=0)
-
-
 def parse(value: object, *, zone: str | None = None) -> datetime:
     """Return the UTC instant of ISO text, epoch seconds, a datetime, or a date (its midnight, in `zone` or UTC).
 
@@ -88,6 +81,12 @@ def instant(text: str) -> datetime:
     except TimestampInvalid as error:
         next_step = "Write 2026-03-01T18:30:00Z, another offset, or a date, which is its midnight in UTC."
         raise TimestampInvalid(error.sentence, next_step=next_step) from error
+
+
+def readable(at: datetime, *, seconds: bool = False) -> str:
+    """Return an instant as people read it, on screens and in sentences: `2026-03-01 18:30 UTC`."""
+    pattern = "%Y-%m-%d %H:%M:%S UTC" if seconds else "%Y-%m-%d %H:%M UTC"
+    return at.astimezone(UTC).strftime(pattern)
 
 
 def compare(first: datetime, second: datetime, *, zone: str | None = None) -> int:

@@ -16,6 +16,7 @@ from registry import bulk, display, errors, lifecycle
 from registry.admin.extensions import Action, Done, Order, ReasonForm, always
 from registry.admin.pausing import asking
 from registry.bulk import tagging
+from registry.lifecycle import admission
 from registry.models import ModelVersion, RegisteredModel
 
 State = ModelVersion.State
@@ -108,6 +109,16 @@ def _action(
     )  # fmt: skip
 
 
+def _may_go(version: ModelVersion) -> bool:
+    """Whether a version can be archived, as far as its page knows: what a pointer leads to stays."""
+    return version.state == State.READY and not version.pointers
+
+
+def _may_be_released(version: ModelVersion) -> bool:
+    """Whether a version can be released, as far as its page knows: what a trainer refused is refused for good."""
+    return version.state == State.QUARANTINED and not admission.refused([version.pk])
+
+
 _TAGGING = ("Change the tags of", "Each that changes gets a line in its ledger.")
 VERSION_ACTIONS = (
     _action(
@@ -119,7 +130,7 @@ VERSION_ACTIONS = (
     _action(
         "archive", "Archive", "inventory_2", DELETES,
         ("Archive", "Hidden from every choice until restored; what a pointer leads to and what is held stays."),
-        _on_versions("archive", "Archived"), states=(State.READY,),
+        _on_versions("archive", "Archived"), applies=_may_go,
     ),
     _action(
         "quarantine", "Quarantine", "gpp_bad", CHANGES,
@@ -128,8 +139,9 @@ VERSION_ACTIONS = (
     ),
     _action(
         "release", "Release", "gpp_good", CHANGES,
-        ("Release", "Ready again, if its bytes hold: they are read and verified first."),
-        _on_versions("release", "Released"), states=(State.QUARANTINED,),
+        ("Release", "Ready again, if its bytes hold: they are read and verified first. What came from elsewhere and no "
+         "trainer has read yet is pending instead, until one has; what one refused stays."),
+        _on_versions("release", "Released"), applies=_may_be_released,
     ),
     _action(
         "tag", "Tag", "sell", TAGS, _TAGGING, _on_versions(bulk.TAG, "Tagged"), form=TagForm, applies=always,

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
@@ -19,6 +19,8 @@ from registry.admin.extensions import Action, Order, ReasonForm
 
 MOST_TOLD = 20  # reasons of rows that an action left; more would hide the page
 LISTED = 20
+FILTERS = "filters"
+"""The field of the form that holds the query of the list which the rows were chosen from."""
 FORETOLD = 100  # a preview may read a file for each
 
 
@@ -44,7 +46,7 @@ def of_many(action: Action) -> Callable[..., HttpResponse | None]:
         if len(targets) > most:
             messages.error(request, f"At most {most:,} rows at once: narrow the list by a filter, or go step by step.")
             return None
-        return _page(admin, request, action, targets, action.form(), None)
+        return _page(admin, request, action, targets, action.form(), None, filters=request.GET.urlencode())
 
     return lead
 
@@ -58,10 +60,10 @@ def confirm(admin: Page, request: HttpRequest, action: Action, object_id: str | 
     refusal = None
     if request.method == "POST" and form.is_valid():
         try:
-            return _carry_out(request, action, targets, form)
+            return _carry_out(admin, request, action, targets, form)
         except errors.PerennialError as error:
             refusal = error
-    return _page(admin, request, action, targets, form, refusal)
+    return _page(admin, request, action, targets, form, refusal, filters=request.POST.get(FILTERS, ""))
 
 
 def _targets(admin: Page, request: HttpRequest, object_id: str | None) -> Sequence[Any]:
@@ -78,7 +80,9 @@ def _targets(admin: Page, request: HttpRequest, object_id: str | None) -> Sequen
     return found
 
 
-def _carry_out(request: HttpRequest, action: Action, targets: Sequence[Any], form: ReasonForm) -> HttpResponse:
+def _carry_out(
+    admin: Page, request: HttpRequest, action: Action, targets: Sequence[Any], form: ReasonForm
+) -> HttpResponse:
     fields = {**form.cleaned_data}
     order = Order(
         targets=targets,
@@ -93,7 +97,14 @@ def _carry_out(request: HttpRequest, action: Action, targets: Sequence[Any], for
         messages.warning(request, sentence)
     if len(done.left) > MOST_TOLD:
         messages.warning(request, f"{len(done.left) - MOST_TOLD} more were left as they were.")
+    if done.address == (listing := admin.page_address("changelist")):
+        return HttpResponseRedirect(_filtered(listing, request.POST.get(FILTERS, "")))
     return HttpResponseRedirect(done.address or reverse("admin:index"))
+
+
+def _filtered(listing: str, filters: str) -> str:
+    # The query alone comes from the form: whatever stands in it, the address stays that of the list.
+    return f"{listing}?{QueryDict(filters).urlencode()}" if filters else listing
 
 
 def _page(
@@ -103,9 +114,12 @@ def _page(
     targets: Sequence[Any],
     form: ReasonForm,
     refusal: errors.PerennialError | None,
+    *,
+    filters: str,
 ) -> HttpResponse:
     alone = targets[0] if len(targets) == 1 else None
-    back = admin.page_address("change", alone.pk) if alone is not None else admin.page_address("changelist")
+    listing = _filtered(admin.page_address("changelist"), filters)
+    back = admin.page_address("change", alone.pk) if alone is not None else listing
     context = {
         **admin.admin_site.each_context(request),
         "opts": admin.opts,
@@ -114,6 +128,7 @@ def _page(
         "form": form,
         "refusal": refusal,
         "back": back,
+        "filters": filters,
         "question": action.ask(targets),
         "preview": action.preview(targets[:FORETOLD]) if action.preview else None,
         "unforetold": len(targets) - FORETOLD,

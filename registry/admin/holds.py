@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin import display as column
 from django.http import HttpRequest
 from unfold.enums import ActionVariant
 
 from registry import display, holding, timestamps
 from registry.admin import base
-from registry.admin.extensions import Action, Done, Order
+from registry.admin.extensions import Action, Done, Order, Panel
 from registry.models import Hold, ModelVersion
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class HoldForm(_Form):
 
 
 def _ask(holds: Sequence[Any]) -> str:
-    names = ", ".join(f"{hold.version} ({hold.reason})" for hold in holds[:5])
+    names = ", ".join(f"{hold.version} ({hold.holder}: {hold.reason})" for hold in holds[:5])
     return f"Lift the hold on {names}{' and more' if len(holds) > 5 else ''}? Retention may then let the version go."
 
 
@@ -61,18 +62,32 @@ LIFT = Action(
 )
 
 
+def card(request: HttpRequest, hold: Hold) -> dict[str, Any]:
+    """Return what is held, by whom, why and until when."""
+    return {
+        "rows": [
+            ("Version", display.link(hold.version)),
+            ("Placed by", hold.holder),
+            ("Reason", hold.reason),
+            ("Since", display.instant(hold.created_at)),
+            ("Until", display.instant(hold.until) if hold.until else holding.OPEN),
+        ]
+    }
+
+
 @admin.register(Hold)
 class HoldAdmin(base.ScopedAdmin):
     """A reason to keep a version; one placed here is placed by a user."""
 
     tenant_path = "version__registered_model__fleet__tenant"
     form = HoldForm
-    list_display = ("version", "placed_by", "reason", "until", "created_at")
+    list_display = ("version", "who", "reason", "ends", "placed")
     list_filter = ("placed_by",)
     list_select_related = ("version__registered_model__fleet",)
     search_fields = ("reason", "version__label", "version__registered_model__entity_key")
     fields = ("version", "reason", "until")
     autocomplete_fields = ("version",)
+    panels = (Panel(title="Hold", template="registry/admin/facts.html", build=card),)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False  # a hold for another reason, or until another time, is another hold
@@ -95,3 +110,15 @@ class HoldAdmin(base.ScopedAdmin):
         for error in done.refused.values():
             raise error
         obj.pk = done.holds[0].pk
+
+    @column(description="placed by")
+    def who(self, hold: Hold) -> str:
+        return hold.holder
+
+    @column(description="until", ordering="until")
+    def ends(self, hold: Hold) -> Any:
+        return display.instant(hold.until) if hold.until else holding.OPEN
+
+    @column(description="since", ordering="created_at")
+    def placed(self, hold: Hold) -> Any:
+        return display.instant(hold.created_at)

@@ -13,9 +13,9 @@ from django.utils.safestring import SafeString
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminIntegerFieldWidget
 
-from registry import display, errors, lifecycle
+from registry import display, errors, lifecycle, reasons
 from registry.admin.extensions import Action, Done, Order, ReasonForm
-from registry.lifecycle import succession
+from registry.lifecycle import admission, succession
 from registry.models import ModelVersion, RegisteredModel
 
 COMES_NEXT = "The next retraining may promote another version. Pause the model to stay on this one."
@@ -36,10 +36,12 @@ class RollBackForm(ReasonForm):
 
 def _ask_roll_back(models: Sequence[Any]) -> str:
     model: RegisteredModel = models[0]
-    serving = (
-        f"v{model.champion.number} ({model.champion.label}), which serves now" if model.champion else "no champion"
-    )
+    serving = f"{_named(model.champion)}, which serves now" if model.champion else "no champion"
     return f"Roll {model} back from {serving}. {_before(model)} {COMES_NEXT}"
+
+
+def _named(version: ModelVersion) -> str:
+    return f"v{version.number} ({version.label})"
 
 
 def _before(model: RegisteredModel) -> str:
@@ -47,7 +49,7 @@ def _before(model: RegisteredModel) -> str:
         version = succession.previous(model)
     except succession.NothingToRollBackTo as error:
         return f"{error.sentence} Name the version that is to serve."
-    return f"v{version.number} ({version.label}), the champion before it, serves at once, unless you name another."
+    return f"{_named(version)}, the champion before it, serves at once, unless you name another."
 
 
 def _roll_back(order: Order) -> Done:
@@ -60,8 +62,7 @@ def _roll_back(order: Order) -> Done:
         reason=order.reason,
         at=order.at,
     )
-    serving = event.to_version
-    back = f"v{serving.number} ({serving.label})" if serving else "no version"
+    back = _named(event.to_version) if event.to_version else "no version"
     return Done(sentence=f"{model} is back on {back}. {COMES_NEXT}", address=display.address(model))
 
 
@@ -83,9 +84,9 @@ def _numbered(model: RegisteredModel, number: int) -> ModelVersion:
 def _ask_promote(versions: Sequence[Any]) -> str:
     version: ModelVersion = versions[0]
     model = version.registered_model
-    serving = f"v{model.champion.number} ({model.champion.label})" if model.champion else "no champion yet"
-    made = f"v{version.number} ({version.label})"
-    return f"Make {made} champion of {model}, in place of {serving}. It serves at once; no gate is asked. {COMES_NEXT}"
+    serving = _named(model.champion) if model.champion else "no champion yet"
+    asked = f"Make {_named(version)} champion of {model}, in place of {serving}."
+    return f"{asked} It serves at once; no gate is asked. {COMES_NEXT}"
 
 
 def _promote(order: Order) -> Done:
@@ -123,6 +124,24 @@ PROMOTE = Action(
     perform=_promote,
     applies=_may_serve,
 )
+
+
+RETRAIN = "retrain it, then read the gate report of the run"
+
+
+def first_step(model: RegisteredModel) -> str:
+    """Return what leads a model without champion and challenger to its first champion, by its newest version."""
+    version = model.versions.order_by("-number").first()
+    if version is None:
+        return f"Next step: {RETRAIN}; or register a version that was trained elsewhere."
+    name = f"v{version.number}"
+    if version.state == ModelVersion.State.PENDING:
+        return f"{name} waits for its trainer to read it. Next step: wait for a worker; without one: manage.py inspect."
+    if known := admission.quarantine_of(version):
+        return f"{name} is quarantined: {reasons.ended(known.reason)} Next step: {known.next_step}"
+    if version.state == ModelVersion.State.READY:
+        return f"{name} is ready. Next step: promote it on its page, or {RETRAIN}."
+    return f"Next step: {RETRAIN}."
 
 
 def offer(request: HttpRequest, version: ModelVersion | None) -> SafeString | str:

@@ -24,7 +24,8 @@ def champion_card(request: HttpRequest, model: RegisteredModel) -> dict[str, Any
     champion, waiting = model.champion, _waiting(request, model)
     title = f"Champion of {model}"
     if champion is None:
-        return {"title": title, "champion": None, "waiting": waiting}
+        next_step = "" if waiting else placing.first_step(model)
+        return {"title": title, "champion": None, "waiting": waiting, "next_step": next_step}
     move = (
         Event.objects.filter(registered_model=model, to_version=champion, kind__in=history.CHAMPION_KINDS)
         .order_by("-count")

@@ -33,12 +33,16 @@ def card(request: HttpRequest, fleet: Fleet) -> Mapping[str, Any]:
         "rows": [
             (
                 "Kept of each model",
-                f"the newest {policy.keep} ready versions, and its last {policy.champions} champions",
+                f"the newest {display.counted(policy.keep, 'ready version')}, "
+                f"and its last {display.counted(policy.champions, 'champion')}",
             ),
-            *((name, f"{days} days") for name, days in spans if days),
-            ("Grace before deletion", f"{policy.grace_days} days"),
+            *((name, display.counted(days, "day")) for name, days in spans if days),
+            ("Grace before deletion", display.counted(policy.grace_days, "day")),
             ("Marked, in grace", _waiting(waiting)),
-            ("Deleted by the next sweep", f"{due:,} versions, {display.size(size)}" if due else "none"),
+            (
+                "Deleted by the next sweep",
+                f"{display.counted(due, 'version')}, {display.size(size)}" if due else "none",
+            ),
         ],
         "note": "Champion, challenger, previous champion, anchor and held versions always stay.",
     }
@@ -47,7 +51,7 @@ def card(request: HttpRequest, fleet: Fleet) -> Mapping[str, Any]:
 def _waiting(waiting: grace.Waiting) -> Any:
     if not waiting.versions:
         return "none"
-    told = f"{waiting.versions:,} versions, {display.size(waiting.size)}, from"
+    told = f"{display.counted(waiting.versions, 'version')}, {display.size(waiting.size)}, from"
     return display.joined(told, display.instant(waiting.first_at))
 
 
@@ -68,9 +72,14 @@ def _foretold(fleet: Fleet, seen: retention.Preview) -> str:
     kept += "" if seen.is_whole else f" (of the first {seen.looked_at:,} models; there was no time for more)"
     if not seen.marked.versions:
         return f"{fleet}: nothing would be marked; kept are {kept}."
-    marked = f"{seen.marked.versions:,} versions of {seen.marked.models:,} models would be marked"
+    marked = (
+        f"{display.counted(seen.marked.versions, 'version')} of {display.counted(seen.marked.models, 'model')} "
+        "would be marked"
+    )
     size = display.size(seen.marked.size)
-    return f"{fleet}: {marked}, {size}, restorable for {seen.policy.grace_days} days; kept are {kept}."
+    return (
+        f"{fleet}: {marked}, {size}, restorable for {display.counted(seen.policy.grace_days, 'day')}; kept are {kept}."
+    )
 
 
 def _prune(order: Order) -> Done:
@@ -81,7 +90,9 @@ def _prune(order: Order) -> Done:
         )
         marked, rest = marked + len(step.versions), rest or step.following is not None
     more = " The hourly sweep marks the rest." if rest else ""
-    return Done(sentence=f"Marked {marked:,} versions.{more}", address=display.address(order.targets[0]))
+    return Done(
+        sentence=f"Marked {display.counted(marked, 'version')}.{more}", address=display.address(order.targets[0])
+    )
 
 
 PANEL = Panel(title="Retention", template="registry/admin/facts.html", build=card)

@@ -12,11 +12,12 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import URLPattern, path, reverse
 
-from registry import comparison, display, metrics
+from registry import comparison, display, holding, metrics
 from registry.admin import acting, base, comparing, extensions, filters, placing, retention, searching
 from registry.admin.extensions import Action, Panel
 from registry.admin.registered_models import metric, place_of
 from registry.exchange import handover
+from registry.lifecycle import admission
 from registry.models import Event, ModelVersion
 
 
@@ -27,6 +28,7 @@ def identity(request: HttpRequest, version: ModelVersion) -> dict[str, Any]:
         "rows": [
             ("Model", display.link(model)),
             ("Place", place_of(model, version)),
+            *_kept(version),
             ("Label", display.code(version.label)),
             ("Id, also that of its run", display.code(version.pk)),
             ("Trainer", version.trainer),
@@ -45,6 +47,23 @@ def identity(request: HttpRequest, version: ModelVersion) -> dict[str, Any]:
             ("Note", version.note or display.NOTHING),
         ]
     }
+
+
+def _kept(version: ModelVersion) -> list[tuple[str, Any]]:
+    if not version.pointers:
+        return []
+    return [("Cannot be archived", f"it is the {' and the '.join(version.pointers)} of its model")]
+
+
+def quarantine(request: HttpRequest, version: ModelVersion) -> dict[str, Any] | None:
+    """Return why this version is quarantined, and the way out; no card where it is not."""
+    if version.state != ModelVersion.State.QUARANTINED:
+        return None
+    known = admission.quarantine_of(version)
+    if known is None:
+        return {"sentence": "The ledger does not say why.", "next_step": ""}
+    since = display.joined("Since", display.instant(known.since), f"by {known.actor}, cause {known.cause}")
+    return {"sentence": known.reason, "next_step": known.next_step, "since": since}
 
 
 def scores(request: HttpRequest, version: ModelVersion) -> dict[str, Any]:
@@ -131,17 +150,23 @@ def _downloads(version: ModelVersion) -> list[tuple[str, Any]]:
 def holds(request: HttpRequest, version: ModelVersion) -> dict[str, Any]:
     """Return who needs this version kept."""
     rows = [
-        (each.get_placed_by_display(), each.reason, display.instant(each.until))
+        (
+            display.link(each, each.holder),
+            each.reason,
+            display.instant(each.created_at),
+            display.instant(each.until) if each.until else holding.OPEN,
+        )
         for each in version.holds.order_by("pk")
     ]
     return {
-        "heads": ("Placed by", "Reason", "Until"),
+        "heads": ("Placed by", "Reason", "Since", "Until"),
         "rows": rows,
         "empty": "Nobody holds it: retention may let it go.",
     }
 
 
 OWN_PANELS = (
+    Panel(title="Quarantined", template="registry/admin/refusal.html", build=quarantine, wide=True),
     Panel(title="Version", template="registry/admin/facts.html", build=identity),
     Panel(title="Scorecard", template="registry/admin/scorecard.html", build=scores),
     Panel(title="Gate report", template="registry/admin/gate_report.html", build=gate_report, wide=True),

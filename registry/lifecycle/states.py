@@ -15,7 +15,7 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
-from registry import errors, history
+from registry import errors, history, reasons
 from registry.lifecycle import admission
 from registry.lifecycle.soundness import Verified
 from registry.lifecycle.succession import VersionUnknown
@@ -94,6 +94,12 @@ BY_NAME = {
 }  # fmt: skip
 """What people ask for by hand."""
 
+_WAYS: Mapping[str, str] = {
+    "champion": "Promote another version first, or roll back.",
+    "challenger": "Promote it, or let a retraining nominate another: then it waits no longer.",
+    "anchor": "It stays: the anchor is what many small steps down are measured against. Leave this version out.",
+    "previous_champion": "It stays, for a roll back goes there; the next promotion moves that place on.",
+}
 _CHANGE = """
 UPDATE registry_modelversion AS v SET state = %s, sweep_after = %s
 FROM unnest(%s::uuid[], %s::text[]) AS wanted(id, digest), registry_registeredmodel AS m
@@ -243,9 +249,10 @@ def _refusal(
         return StateForbids(f"{name} is {version.state}.", next_step=_states(change))
     pointers = [pointer for pointer in change.spared if getattr(model, f"{pointer}_id") == version_id]
     if pointers:
-        return VersionInUse(f"{name} is the {pointers[0].replace('_', ' ')} of {model}.")
+        told = f"{name} is the {pointers[0].replace('_', ' ')} of {model}."
+        return VersionInUse(told, next_step=_WAYS[pointers[0]])
     if hold := held.get(version_id):
-        return VersionHeld(f"{name} is held by {hold}.")
+        return VersionHeld(f"{name} is held by {hold.holder}: {reasons.ended(hold.reason)}")
     if change.due:
         return VersionNotDue(f"{name} is not due to be deleted.")
     return errors.Conflict(f"{name} changed at the same time.", next_step="Try again.")

@@ -119,6 +119,7 @@ def check(registered_model: RegisteredModel, version: ModelVersion, *, champion_
 _WAYS: Mapping[str, str] = {
     ModelVersion.State.PENDING: "A worker lets its trainer read it first; without one: manage.py inspect. ",
     ModelVersion.State.ARCHIVED: "Restore it first. ",
+    ModelVersion.State.QUARANTINED: "The history of its model says why it is quarantined, and its page what to do. ",
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from typing import Any, ClassVar
+from uuid import UUID
 
 from registry import bulk, errors, terminal, timestamps
 from registry.bulk import Done, telling
@@ -25,7 +26,7 @@ class Command(terminal.Command):
         """Declare the options."""
         add_model(parser)
         self.add_versions(parser)
-        parser.add_argument("--reason", required=True, help="why; kept in the ledger")
+        parser.add_argument("--reason", default="", help="why; kept in the ledger. Needed but for --dry-run")
         parser.add_argument("--dry-run", action="store_true", help="say what it would do, change nothing")
         parser.add_argument("--json", action="store_true", help="answer in JSON")
 
@@ -38,16 +39,19 @@ class Command(terminal.Command):
         model = find_model(options)
         named = options["version"] if isinstance(options["version"], list) else [options["version"]]
         versions = [find_version(model, each) for each in named]
-        done = bulk.carry_out(
+        self.tell(versions, self.carry_out([each.pk for each in versions], options), options)
+
+    def carry_out(self, version_ids: Sequence[UUID], options: dict[str, Any]) -> Done:
+        """Do it to these versions, or rehearse it. Raises reasons.ReasonMissing."""
+        return bulk.carry_out(
             self.action,
-            [each.pk for each in versions],
+            version_ids,
             actor=terminal.actor(),
             reason=options["reason"],
             at=timestamps.utc_now(),
             tags=self.tags(options),
             rehearsed=options["dry_run"],
         )
-        self.tell(versions, done, options)
 
     def tags(self, options: dict[str, Any]) -> Order | None:
         """Return which tags are meant, where the action is about tags."""

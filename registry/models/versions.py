@@ -150,9 +150,17 @@ class Hold(models.Model):
 
     version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="holds")
     placed_by = models.CharField(max_length=16, choices=PlacedBy)
+    actor = models.CharField(max_length=150, blank=True, default="", db_default="")
     reason = models.CharField(max_length=500)
     until = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     def __str__(self) -> str:
-        return f"{self.placed_by}: {self.reason}"
+        return self.reason
+
+    @property
+    def holder(self) -> str:
+        """Who holds, as people read it: the person, or what else placed it and who had it done."""
+        if self.placed_by == self.PlacedBy.USER:
+            return self.actor or "a user"
+        return f"{self.placed_by} ({self.actor})" if self.actor else self.placed_by

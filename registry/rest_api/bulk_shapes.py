@@ -7,6 +7,7 @@ from typing import Any
 from rest_framework import serializers
 
 from registry import bulk
+from registry.bulk import targets
 from registry.models import ModelVersion
 from registry.rest_api.versions import ANY
 from registry.rest_base import parsing
@@ -109,7 +110,9 @@ class ModelsFilter(ManyFilter):
 
     tag = serializers.ListField(required=False, child=serializers.CharField(max_length=64), help_text="all of them")
     promoted_since = InstantField(required=False, help_text="the present champion was promoted then or later")
-    cause = serializers.CharField(required=False, max_length=32, help_text="of that promotion, such as gate or manual")
+    cause = serializers.CharField(
+        required=False, max_length=32, help_text=f"of that promotion: {', '.join(targets.CAUSES)}"
+    )
 
 
 class TagModelsBody(parsing.StrictSerializer):

@@ -27,7 +27,7 @@ class HoldSerializer(serializers.ModelSerializer[Hold]):
 
     class Meta:
         model = Hold
-        fields = ["id", "version", "placed_by", "reason", "until", "created_at"]
+        fields = ["id", "version", "placed_by", "actor", "reason", "until", "created_at"]
         read_only_fields = fields
 
 

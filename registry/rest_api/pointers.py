@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from django.http import HttpResponse
+from django.urls import reverse
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -19,6 +21,8 @@ from registry.models import Event, ModelVersion, RegisteredModel
 from registry.rest_api import shapes, texts
 from registry.rest_base import idempotency, parsing, scope, views
 from registry.rest_base.fields import InstantField
+
+Target = TypeVar("Target", ModelVersion, ModelVersion | None)
 
 
 class ChampionQuery(scope.TenantQuery):
@@ -71,7 +75,11 @@ class Champion(views.ApiView):
 def _at(model: RegisteredModel, at: datetime) -> ModelVersion:
     found = history.champion_at(model, at)
     if found is None:
-        raise succession.NoChampion(f"{model} had no champion at {at.isoformat()}.")
+        listed = reverse("model-champions", args=[model.fleet.name, model.entity_key])
+        raise succession.NoChampion(
+            f"{model} had no champion at {timestamps.readable(at)}: nothing was promoted before.",
+            next_step=f"GET {listed} lists who served when.",
+        )
     return found
 
 
@@ -88,23 +96,16 @@ class Promote(views.ApiView):
     )
     def post(self, request: Request, fleet: str, entity: str) -> Response:
         """Make a version champion at once, without a gate and without a worker. The ledger keeps who and why."""
-        parsing.query(request, scope.TenantQuery)
-        given = parsing.body(request, PromoteBody)
-        model = scope.registered_model(request, fleet, entity)
+        model, given = _asked(request, fleet, entity, PromoteBody)
 
         def prepare() -> tuple[ModelVersion, Verified]:
             version = scope.version_of(model, given["version"])
             return version, lifecycle.verify_versions([version])
 
-        def work(prepared: tuple[ModelVersion, Verified]) -> idempotency.Answer:
-            version, verified = prepared
-            return _moved(
-                lifecycle.promote_by_hand(
-                    registered_model=model, version=version, verified=verified, **_said(request, given)
-                )
-            )
+        def move(version: ModelVersion, **said: Any) -> Event:
+            return lifecycle.promote_by_hand(registered_model=model, version=version, **said)
 
-        return idempotency.after(request, prepare, work).response()
+        return _carried_out(request, given["reason"], prepare, move)
 
 
 class RollBack(views.ApiView):
@@ -120,9 +121,7 @@ class RollBack(views.ApiView):
     )
     def post(self, request: Request, fleet: str, entity: str) -> Response:
         """Go back to the champion before, or to a named version, at once and without a worker."""
-        parsing.query(request, scope.TenantQuery)
-        given = parsing.body(request, RollBackBody)
-        model = scope.registered_model(request, fleet, entity)
+        model, given = _asked(request, fleet, entity, RollBackBody)
 
         def prepare() -> tuple[ModelVersion | None, Verified]:
             if "to" not in given:
@@ -130,19 +129,29 @@ class RollBack(views.ApiView):
             to = scope.version_of(model, given["to"])
             return to, lifecycle.verify_versions([to])
 
-        def work(prepared: tuple[ModelVersion | None, Verified]) -> idempotency.Answer:
-            to, verified = prepared
-            return _moved(
-                lifecycle.roll_back(registered_model=model, to=to, verified=verified, **_said(request, given))
-            )
+        def move(to: ModelVersion | None, **said: Any) -> Event:
+            return lifecycle.roll_back(registered_model=model, to=to, **said)
 
-        return idempotency.after(request, prepare, work).response()
+        return _carried_out(request, given["reason"], prepare, move)
 
 
-def _said(request: Request, given: dict[str, Any]) -> dict[str, Any]:
-    return {"actor": views.actor(request), "reason": given["reason"], "at": timestamps.utc_now()}
+def _asked(
+    request: Request, fleet: str, entity: str, body: type[parsing.StrictSerializer]
+) -> tuple[RegisteredModel, dict[str, Any]]:
+    parsing.query(request, scope.TenantQuery)
+    given = parsing.body(request, body)
+    return scope.registered_model(request, fleet, entity), given
 
 
-def _moved(event: Event) -> idempotency.Answer:
-    champion = json.loads(texts.version(cast(UUID, event.to_version_id)))
-    return idempotency.Answer(status=200, data={"event": shapes.event(event), "champion": champion})
+def _carried_out(
+    request: Request, reason: str, prepare: Callable[[], tuple[Target, Verified]], move: Callable[..., Event]
+) -> Response:
+    """Find and verify what is to serve, outside a transaction, then move there once; answer with the new champion."""
+
+    def work(prepared: tuple[Target, Verified]) -> idempotency.Answer:
+        target, verified = prepared
+        event = move(target, verified=verified, actor=views.actor(request), reason=reason, at=timestamps.utc_now())
+        champion = json.loads(texts.version(cast(UUID, event.to_version_id)))
+        return idempotency.Answer(status=200, data={"event": shapes.event(event), "champion": champion})
+
+    return idempotency.after(request, prepare, work).response()

@@ -49,9 +49,16 @@ def read_json(text: bytes) -> Any:
     except RecursionError as error:
         raise exceptions.ParseError(f"The JSON is nested deeper than {MAX_DEPTH} levels.") from error
     except ValueError as error:
-        raise exceptions.ParseError(f"The body is not JSON in UTF-8: {error}") from error
+        raise exceptions.ParseError(f"This is not JSON in UTF-8: {_where(error)}") from error
     check(value)
     return value
+
+
+def _where(error: ValueError) -> str:
+    """Return what is wrong; in a text of one line without a number of it: it may be any line of many."""
+    if not isinstance(error, json.JSONDecodeError) or "\n" in error.doc.strip():
+        return str(error)
+    return f"{error.msg}: character {error.pos + 1}"
 
 
 def check(value: Any) -> None:

@@ -87,12 +87,23 @@ class Problem:
         }
 
 
+class LoggedResponse(Response):
+    """An answer that is in the log with its reason; Django, which would add a line without one, looks for this."""
+
+    _has_been_logged = True
+
+
 def problem_handler(exc: Exception, context: Mapping[str, Any]) -> Response | None:
     """Answer any failure of a REST view; None, and with it a logged 500, only for a fault of our own."""
     problem = describe(exc)
     if problem is None:
         return None
-    return Response(problem.body(), status=problem.status, headers=dict(problem.headers), content_type=MEDIA_TYPE)
+    kind: type[Response] = Response
+    if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        kind = LoggedResponse
+        request = context["request"]
+        logger.error("%s %s: %s: %s", request.method, request.path, problem.code, exc, extra={"code": problem.code})
+    return kind(problem.body(), status=problem.status, headers=dict(problem.headers), content_type=MEDIA_TYPE)
 
 
 def describe(exc: Exception) -> Problem | None:
@@ -108,8 +119,6 @@ def describe(exc: Exception) -> Problem | None:
 def _own(exc: errors.PerennialError) -> Problem:
     refused = ({"pointer": f"#/{exc.field}", "detail": exc.sentence},) if exc.field else ()
     headers = {"Retry-After": "5"} if exc.status == HTTPStatus.SERVICE_UNAVAILABLE else {}
-    if exc.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        logger.error("%s: %s", exc.code, exc)
     return Problem(
         status=exc.status, code=exc.code, detail=exc.sentence, next_step=exc.next_step, errors=refused, headers=headers
     )
@@ -195,7 +204,6 @@ def _database(exc: DatabaseError | InterfaceError) -> Problem | None:
             headers={"Retry-After": "1"},
         )
     if isinstance(cause, psycopg.errors.UndefinedColumn | psycopg.errors.UndefinedTable):
-        logger.error("The database is behind the code: %s", exc)
         return Problem(
             status=503,
             code="schema_behind",
@@ -207,7 +215,6 @@ def _database(exc: DatabaseError | InterfaceError) -> Problem | None:
         logger.warning("The database refused a value that no check had refused: %s", exc)
         return Problem(status=400, code="invalid", detail="A value cannot be stored.")
     if isinstance(exc, OperationalError | InterfaceError):
-        logger.error("The database does not answer: %s", exc)
         return Problem(
             status=503,
             code="database_unavailable",

@@ -26,6 +26,15 @@ class ApiView(APIView):
 
     required: ClassVar[Mapping[str, str]] = {}
 
+    def check_permissions(self, request: Request) -> None:
+        """Refuse a method that the view has not before one that the caller's role has not: no role would help.
+
+        Raises MethodNotAllowed, for callers who are known; whoever is not is asked for a token first.
+        """
+        if request.user.is_authenticated and request.method not in self.allowed_methods:
+            self.http_method_not_allowed(request)
+        super().check_permissions(request)
+
     def finalize_response(self, request: Any, response: Any, *args: Any, **kwargs: Any) -> Any:
         """Add the headers that every answer carries."""
         final = super().finalize_response(request, response, *args, **kwargs)

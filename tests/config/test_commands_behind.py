@@ -11,6 +11,7 @@ from django.db import connection, transaction
 from django.db.migrations.recorder import MigrationRecorder
 
 from registry import terminal
+from registry.models import Hold
 from tests import factories
 from tests.config.commands import run
 
@@ -59,12 +60,13 @@ def test_no_command_that_writes_runs_while_the_database_is_behind() -> None:
 def test_a_command_that_does_not_write_works_on_a_database_that_can_only_be_read() -> None:
     model = factories.registered_model(fleet=factories.fleet(name="bakery"), entity_key="bread")
     factories.champion(registered_model=model)
-    factories.version(registered_model=model)
+    Hold.objects.create(version=factories.version(registered_model=model), placed_by="user", reason="kept")
     asked = {
         "models": ["bakery"],
         "versions": ["bakery", "bread"],
         "compare": ["bakery", "bread", "1", "2"],
         "history": ["bakery", "--jsonl"],
+        "holds": ["bakery"],
         "verify_history": [],
         "status": [],
         "bundle_key": [],

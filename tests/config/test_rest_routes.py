@@ -7,7 +7,8 @@ import re
 import pytest
 
 from config import checks
-from tests.rest_client import Caller, caller
+from registry.rest_api.fleets import FleetList
+from tests.rest_client import Caller, caller, problem
 
 ROLES = ("viewer", "operator", "approver", "admin")
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -114,7 +115,9 @@ def test_nobody_gets_in_without_a_token(route: str) -> None:
 def test_a_role_reaches_what_the_table_gives_it_and_nothing_else(route: str, role: str) -> None:
     for method, status in statuses(caller(role=role), route).items():
         needed = TABLE[route].get(method)
-        if needed is not None and ROLES.index(role) >= ROLES.index(needed):
+        if needed is None:
+            assert status == 405, (method, status)
+        elif ROLES.index(role) >= ROLES.index(needed):
             assert status not in (401, 403), (method, status)
             assert status < 500, (method, status)
         else:
@@ -128,16 +131,40 @@ def test_a_user_without_a_role_reaches_nothing() -> None:
     from tests.rest_client import as_user
 
     nobody = as_user(factories.user(role=None), scope="admin")
-    assert {nobody.get(address(route)).status_code for route in TABLE if PUBLIC not in TABLE[route].values()} == {403}
+    asked = [(method, route) for route in TABLE for method, role in TABLE[route].items() if role != PUBLIC]
+    assert {nobody.raw(method, address(route), "{}").status_code for method, route in asked} == {403}
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("roles")
+def test_a_method_that_a_route_has_not_is_told_with_those_that_it_has() -> None:
+    viewer = caller(role="viewer")
+    for route in (route for route in TABLE if PUBLIC not in TABLE[route].values()):
+        implied = {"OPTIONS", "HEAD"} if "GET" in TABLE[route] else {"OPTIONS"}
+        has = TABLE[route].keys() | implied
+        for method in sorted({*METHODS, "HEAD", "TRACE"} - has):
+            answer = viewer.raw(method, address(route), "{}")
+            assert answer.status_code == 405, (method, route)
+            assert {*answer.headers["Allow"].split(", ")} == has, (method, route)
+            if method != "HEAD":
+                assert problem(answer, status=405, code="method_not_allowed")["next_step"]
+            assert Caller().raw(method, address(route), "{}").status_code == 401, (method, route)
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("roles")
+def test_a_view_that_declares_nothing_is_denied_to_everybody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FleetList, "required", {})
+    assert caller(role="admin").get("fleets").status_code == 403
 
 
 @pytest.mark.django_db
 @pytest.mark.usefixtures("roles")
 @pytest.mark.parametrize("route", [route for route in TABLE if PUBLIC not in TABLE[route].values()])
 def test_asking_for_the_head_or_the_options_is_no_fault(route: str) -> None:
-    viewer = caller(role="viewer")
-    for method in ("HEAD", "OPTIONS"):
-        assert viewer.raw(method, address(route), "").status_code in (200, 400, 403, 404)
+    viewer, has_get = caller(role="viewer"), "GET" in TABLE[route]
+    assert viewer.raw("HEAD", address(route), "").status_code in ((200, 400, 404) if has_get else (405,))
+    assert viewer.raw("OPTIONS", address(route), "").status_code == (200 if has_get else 403)
 
 
 def test_the_check_names_a_route_that_declares_nothing() -> None:
@@ -145,8 +172,6 @@ def test_the_check_names_a_route_that_declares_nothing() -> None:
 
 
 def test_the_check_finds_a_method_without_a_role(monkeypatch: pytest.MonkeyPatch) -> None:
-    from registry.rest_api.fleets import FleetList
-
     monkeypatch.setattr(FleetList, "required", {})
     [found] = checks.every_route_declares_its_roles()
     assert "api/v1/fleets" in found.msg

@@ -57,11 +57,11 @@ def test_beat_alone_fires_a_policy_that_becomes_due(site: Installation) -> None:
         "minutely",
     )
     shown = site.admin(f"/admin/training/retrainingpolicy/{key}/change/")
-    assert f"{slot:%d %b %Y %H:%M}" in shown
+    assert f"{slot:%Y-%m-%d %H:%M}" in shown
     assert batch in shown
     assert "Next slots" in shown and "Beat's last tick" in shown.replace("&#x27;", "'")
     runs = site.admin(f"/admin/training/batch/{batch}/change/")
-    assert f"{slot:%d %b %Y %H:%M}" in runs and "succeeded" in runs
+    assert f"{slot:%Y-%m-%d %H:%M}" in runs and "succeeded" in runs
     paused = site.http("POST", "/api/v1/policies/minutely/nightly/pause", {})
     assert paused.status == 200, paused
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from monitoring.attention import Item
 from registry import export as exporting
 from registry import lifecycle, ticks, timestamps
 from registry.models import ExportSettings, ModelVersion
+from registry.upkeep import store_watch
 from tests import admin_pages, factories
 from tests.admin_pages import text
 from training.models import RetrainingPolicy, Worker
@@ -53,6 +55,20 @@ def test_a_silent_beat_and_absent_workers_come_first() -> None:
     assert next(iter(items)).startswith("Beat is silent")
     assert "No live worker serves the queue interactive." in items
     assert "No live worker serves the queue training." in items
+
+
+@pytest.mark.usefixtures("running")
+def test_a_store_that_is_away_is_among_the_first_and_gone_when_it_is_back(artifact_folder: Path) -> None:
+    lifecycle.store_artifacts([b"bytes"], format="test-1")
+    away = artifact_folder.rename(artifact_folder.with_name("away"))
+    store_watch.look(at=timestamps.utc_now())
+    items, answer = attended(admin_pages.client())
+    [item] = items.values()
+    assert item.urgency == "critical" and item.what.endswith("(store_unmarked)")
+    assert "manage.py store" in text(answer)
+    away.rename(artifact_folder)
+    store_watch.look(at=timestamps.utc_now())
+    assert attended(admin_pages.client())[0] == {}
 
 
 @pytest.mark.usefixtures("running")

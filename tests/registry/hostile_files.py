@@ -28,8 +28,9 @@ FORMATS = {
     "prophet": "prophet-json-1",
     "ridge": "ridge-skops-1",
     "random_forest": "random-forest-skops-1",
+    "sklearn": "sklearn-skops-1",
 }
-JSON_TRAINERS, ZIP_TRAINERS = ("seasonal_naive", "prophet"), ("ridge", "random_forest")
+JSON_TRAINERS, ZIP_TRAINERS = ("seasonal_naive", "prophet"), ("ridge", "random_forest", "sklearn")
 
 
 class Evil:

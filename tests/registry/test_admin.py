@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.contrib import admin
 from django.contrib.auth.models import Group, User
@@ -31,6 +33,15 @@ def test_every_table_has_a_list_and_a_page() -> None:
         assert http.get(listing(type(row))).status_code == 200, row._meta
         assert http.get(page(row)).status_code == 200, row._meta
     assert {type(row) for row in rows.values()} | {Group} == set(admin.site._registry)
+
+
+def test_every_time_has_one_form() -> None:
+    http = admin_pages.client()
+    for row in admin_pages.one_of_each().values():
+        for address in (page(row), listing(type(row))):
+            said = text(http.get(address))
+            assert not re.search(r"\d [ap]\.?m\b|\b\d{1,2} (Jan|Feb|Mar|Nov|Dec)\w* 20\d\d", said), address
+            assert not re.search(r"\d\d\d\d-\d\d-\d\d \d\d:\d\d(:\d\d)?(?! UTC|:|\d)", said), address
 
 
 def test_hostile_text_in_every_column_is_shown_as_text() -> None:

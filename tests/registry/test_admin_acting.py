@@ -125,6 +125,30 @@ def test_a_viewer_tags_nothing_and_the_foreign_does_not_exist(models: list[Regis
     assert state(spare(models[0])) == "ready"
 
 
+def test_the_page_of_what_serves_offers_no_archive_and_says_why(models: list[RegisteredModel]) -> None:
+    approver = admin_pages.client(role="approver")
+    champion = ModelVersion.objects.get(registered_model=models[0], number=2)
+    for version, is_offered in ((champion, False), (spare(models[0]), True)):
+        page = approver.get(admin_pages.page(version))
+        assert (admin_pages.action(version, "archive") in page.content.decode()) is is_offered
+        assert ("Cannot be archived it is the champion of its model" in admin_pages.text(page)) is not is_offered
+
+
+def test_after_an_action_on_many_the_list_is_filtered_as_it_was(models: list[RegisteredModel]) -> None:
+    approver, listing = admin_pages.client(role="approver"), admin_pages.listing(RegisteredModel)
+    query = f"fleet={models[0].fleet_id}&q=e"
+    chosen = {"action": "roll-back-many", "_selected_action": [str(each.pk) for each in models]}
+    page = approver.post(f"{listing}?{query}", chosen).content.decode()
+    assert f'href="{listing}?{query.replace("&", "&amp;")}"' in page
+    sent = dict(re.findall(r'<input type="hidden" name="(ids|filters)" value="([^"]*)"', page))
+    address = many(RegisteredModel, "roll-back-many")
+    done = approver.post(address, {"ids": sent["ids"], "filters": query, "reason": "Tidy up."})
+    assert (sent["filters"], done.status_code) == (query.replace("&", "&amp;"), 302)
+    assert done.headers["Location"] == f"{listing}?{query}"
+    away = approver.post(address, {"ids": sent["ids"], "filters": "//evil.example/?x=1", "reason": "Tidy up."})
+    assert away.headers["Location"].startswith(f"{listing}?")
+
+
 def test_a_single_version_is_refused_on_its_page(models: list[RegisteredModel]) -> None:
     approver = admin_pages.client(role="approver")
     champion = ModelVersion.objects.get(registered_model=models[0], number=2)

@@ -25,7 +25,7 @@ def model() -> RegisteredModel:
 def test_the_page_of_a_fleet_shows_the_policy_and_what_waits(model: RegisteredModel) -> None:
     kept.mark(model.fleet, at=factories.NOW + timedelta(days=36500))
     text = admin_pages.text(admin_pages.client(role="viewer").get(admin_pages.page(model.fleet)))
-    assert "the newest 1 ready versions" in text
+    assert "the newest 1 ready version," in text
     assert "2 versions" in text
     assert "Prune now" not in text
 
@@ -33,7 +33,7 @@ def test_the_page_of_a_fleet_shows_the_policy_and_what_waits(model: RegisteredMo
 def test_pruning_shows_the_preview_asks_why_and_marks(model: RegisteredModel) -> None:
     approver, address = admin_pages.client(role="approver"), admin_pages.action(model.fleet, "prune")
     question = admin_pages.text(approver.get(address))
-    assert "2 versions of 1 models would be marked" in question
+    assert "2 versions of 1 model would be marked" in question
     assert "1 as newest" in question
     assert approver.post(address, {"reason": ""}).status_code == 200
     assert kept.state(model.versions.get(number=1)) == "ready"
@@ -53,7 +53,7 @@ def test_an_archived_version_tells_when_it_goes_and_can_be_restored(model: Regis
     kept.archive([version])
     approver = admin_pages.client(role="approver")
     page = admin_pages.text(approver.get(admin_pages.page(version)))
-    assert "Deleted from 08 Mar 2026" in page
+    assert "Deleted from 2026-03-08" in page
     assert "Restore" in page
     approver.post(admin_pages.action(version, "restore"), {"reason": "The season is back."})
     assert kept.state(version) == "ready"

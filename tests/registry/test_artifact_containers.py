@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
+from time import monotonic
 
 import pytest
 from django.db import connection, transaction
 from pytest_django import Settings
 
-from registry import artifacts, conf, lifecycle, store
+from registry import artifacts, conf, lifecycle, store, sweep_locks
 from registry.artifacts import Stored
+from registry.deadlines import Deadline
 from registry.models import ModelVersion, RegisteredModel
 from tests import factories
 
@@ -90,13 +93,6 @@ def test_one_alone_and_equal_ones_share_an_object_without_a_container(place: Non
     assert lifecycle.store_artifacts([], format="test-1") == []
 
 
-def test_what_was_there_before_is_said_to_be_reused(place: None) -> None:
-    assert not lifecycle.store_artifacts([b"one"], format="test-1")[0].reused
-    assert lifecycle.store_artifacts([b"one"], format="test-1")[0].reused
-    assert not any(each.reused for each in lifecycle.store_artifacts([b"one", b"two"], format="test-1"))
-    assert all(each.reused for each in lifecycle.store_artifacts([b"one", b"two"], format="test-1"))
-
-
 def test_one_that_is_too_large_stores_none_of_the_call(settings: Settings) -> None:
     settings.PERENNIAL_REGISTRY = {**settings.PERENNIAL_REGISTRY, "max_artifact_bytes": 10}
     with pytest.raises(artifacts.ArtifactTooLarge, match="11 bytes"):
@@ -138,80 +134,89 @@ def test_a_reader_with_an_old_row_follows_an_artifact_that_moved(place: None) ->
 
 
 @pytest.mark.requirement("R04")
-def test_what_was_swept_between_storing_and_registering_is_refused_and_stored_again(place: None) -> None:
+def test_what_was_stored_too_long_ago_is_refused_and_stored_again(place: None) -> None:
     model = factories.registered_model()
-    lifecycle.store_artifacts([b"one", b"two"], format="test-1")
-    opened().put(artifacts.key_of("0" * 64), b"another")
-    reused = lifecycle.store_artifacts([b"one", b"two"], format="test-1")
-    opened().delete([artifacts.key_of(reused[0].container)])
+    fresh, late = lifecycle.store_artifacts([b"one", b"two"], format="test-1")
     with pytest.raises(artifacts.ArtifactSwept, match="Store the artifact again"):
-        register(model, reused)
+        register(model, [fresh, replace(late, kept=Deadline(0.0))])
     assert not ModelVersion.objects.exists()
     again = register(model, lifecycle.store_artifacts([b"one", b"two"], format="test-1"))
     assert [artifacts.load(version) for version in again] == [b"one", b"two"]
 
 
+def test_bytes_are_to_be_registered_within_half_of_the_time_that_a_sweep_leaves_them_be(settings: Settings) -> None:
+    settings.PERENNIAL_REGISTRY = {**settings.PERENNIAL_REGISTRY, "orphan_grace_hours": 2}
+    before = monotonic()
+    [stored] = lifecycle.store_artifacts([b"one"], format="test-1")
+    assert before + 3600 <= stored.kept.ends <= monotonic() + 3600
+
+
+def test_no_store_is_asked_while_rows_are_locked(artifact_folder: Path) -> None:
+    model = factories.registered_model()
+    lifecycle.store_artifacts([b"one", b"two"], format="test-1")
+    there_before = lifecycle.store_artifacts([b"one", b"two"], format="test-1")
+    artifact_folder.rename(artifact_folder.with_name("away"))
+    assert len(register(model, there_before)) == 2, "a store that is away, or slow, would be waited for"
+
+
 @pytest.mark.django_db(transaction=True)
 def test_neither_lock_is_taken_outside_a_transaction() -> None:
-    reused = Stored(digest="0" * 64, size=1, format="test-1", reused=True)
     with pytest.raises(transaction.TransactionManagementError):
-        artifacts.share_against_sweep([reused])
+        sweep_locks.share(sweep_locks.ARTIFACTS)
     with pytest.raises(transaction.TransactionManagementError):
-        artifacts.exclude_registrations()
+        sweep_locks.have_alone(sweep_locks.ARTIFACTS)
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_sweep_keeps_registrations_of_reused_bytes_out_and_lets_new_ones_in() -> None:
+def test_who_stores_what_a_sweep_is_taking_waits_for_it_and_puts_it_back_and_new_bytes_do_not_wait() -> None:
     model, other = factories.registered_model(), factories.registered_model()
-    lifecycle.store_artifacts([b"old"], format="test-1")
-    reused = lifecycle.store_artifacts([b"old"], format="test-1")
-    fresh = lifecycle.store_artifacts([b"new"], format="test-1")
-    registered: list[str] = []
+    [old] = lifecycle.store_artifacts([b"old"], format="test-1")
+    stored: list[Stored] = []
 
     def work() -> None:
         try:
-            register(model, reused)
-            registered.append("reused")
-        except artifacts.ArtifactSwept:
-            registered.append("swept")
+            stored.extend(lifecycle.store_artifacts([b"old"], format="test-1"))
         finally:
             connection.close()
 
     thread = threading.Thread(target=work)
     with transaction.atomic():
-        artifacts.exclude_registrations()
+        sweep_locks.have_alone(sweep_locks.ARTIFACTS)
         thread.start()
         while not somebody_waits():
             assert thread.is_alive()
-        register(other, fresh, at=NOW + timedelta(days=1))
-        opened().delete([artifacts.key_of(reused[0].digest)])
-        assert registered == []
+        register(other, lifecycle.store_artifacts([b"new"], format="test-1"))
+        opened().delete([artifacts.key_of(old.digest)])
+        assert stored == []
     thread.join(timeout=20)
-    assert registered == ["swept"]
-    assert ModelVersion.objects.get().registered_model == other
+    [version] = register(model, stored)
+    assert artifacts.load(version) == b"old"
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_sweep_waits_for_registrations_of_reused_bytes_that_are_under_way() -> None:
-    model = factories.registered_model()
+def test_a_sweep_waits_for_who_is_storing_what_was_there_before(monkeypatch: pytest.MonkeyPatch) -> None:
     lifecycle.store_artifacts([b"old"], format="test-1")
-    reused = lifecycle.store_artifacts([b"old"], format="test-1")
-    seen: list[int] = []
+    swept: list[bool] = []
+    exists = store.GuardedStore.exists
 
     def sweep() -> None:
         try:
             with transaction.atomic():
-                artifacts.exclude_registrations()
-                seen.append(ModelVersion.objects.count())
+                sweep_locks.have_alone(sweep_locks.ARTIFACTS)
+                swept.append(True)
         finally:
             connection.close()
 
     thread = threading.Thread(target=sweep)
-    with transaction.atomic():
-        register(model, reused)
+
+    def slowly(self: store.GuardedStore, key: str) -> bool:
         thread.start()
         while not somebody_waits():
             assert thread.is_alive()
-        assert seen == []
+        assert not swept
+        return exists(self, key)
+
+    monkeypatch.setattr(store.GuardedStore, "exists", slowly)
+    lifecycle.store_artifacts([b"old"], format="test-1")
     thread.join(timeout=20)
-    assert seen == [1]
+    assert swept

@@ -223,6 +223,8 @@ def test_models_are_meant_by_what_is_said_of_them(fleet: Fleet, models: list[Reg
     assert meant(promoted_since=late) == ["e2"]
     assert meant(cause="manual") == ["e1"]
     assert meant(cause="gate", promoted_since=LATER) == ["e0", "e2"]
+    with pytest.raises(targets.CauseUnknown, match="'gat'"):
+        meant(cause="gat")
     with pytest.raises(targets.NothingWanted):
         targets.models(fleet, Wanted())
     assert list(targets.models(factories.fleet(), Wanted(all=True))) == []

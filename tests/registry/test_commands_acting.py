@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.db import OperationalError
 from psycopg.errors import LockNotAvailable
 from pytest_django import Settings
@@ -111,7 +112,7 @@ def test_a_sealed_bundle_is_imported_and_another_is_not(
 
 @pytest.mark.requirement("R13")
 def test_a_version_is_promoted_by_hand(model: RegisteredModel) -> None:
-    assert run("promote", "bakery", "bread", "3", "--reason", "Better.", "--dry-run").status == 0
+    assert run("promote", "bakery", "bread", "3", "--dry-run").status == 0
     model.refresh_from_db()
     assert model.champion == version(model, 2)
     said = run("promote", "bakery", "bread", version(model, 3).label, "--reason", "Better.")
@@ -121,6 +122,8 @@ def test_a_version_is_promoted_by_hand(model: RegisteredModel) -> None:
     missing = run("promote", "bakery", "bread", "9", "--reason", "Better.")
     assert (missing.status, "manage.py versions bakery bread" in missing.text) == (2, True)
     assert run("promote", "bakery", "bread", "1", "--reason", " ").status == 2
+    unsaid = run("promote", "bakery", "bread", "1")
+    assert (unsaid.status, "No reason was given. Say in a sentence why." in unsaid.text) == (2, True)
 
 
 def test_versions_are_archived_restored_quarantined_and_released(model: RegisteredModel) -> None:
@@ -178,6 +181,8 @@ def test_many_are_rolled_back_after_a_preview(model: RegisteredModel) -> None:
     assert run("rollback", "bakery", "--entity-prefix", "zz").status == 3
     missing = run("rollback", "bakery", "--entity", "bread", "--entity", "bred")
     assert (missing.status, "no model for entity 'bred'" in missing.text) == (2, True)
+    odd = run("rollback", "bakery", "--cause", "gat")
+    assert (odd.status, "'gat'. Known are gate, floor, manual, rollback." in odd.text) == (2, True)
     both = run("rollback", "bakery", "--entity-prefix", "b", "--all")
     assert (both.status, "Say `all` alone" in both.text) == (2, True)
     nothing = run("rollback", "bakery")
@@ -209,3 +214,32 @@ def test_a_roll_back_of_many_that_breaks_off_says_what_has_moved(
     again = run("rollback", "bakery", "--all", "--apply", "--reason", "Doubled.", "--json")
     outcomes = {each["entity"]: (each["outcome"], each.get("code")) for each in again.json["results"]}
     assert outcomes == {"bread": ("refused", "rolled_back_already"), "rolls": ("rolled_back", None)}
+    assert {**again.json, "results": []} == {"dry_run": False, "results": [], "rolled_back": 1, "refused": 1}
+
+
+@pytest.mark.requirement("R14")
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_roll_back_of_many_tells_each_part_as_it_is_done(
+    as_json: bool, model: RegisteredModel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = factories.registered_model(fleet=model.fleet, entity_key="rolls")
+    for day in (1, 2):
+        factories.champion(registered_model=other, at=NOW + timedelta(days=day))
+    monkeypatch.setattr(targets, "MODELS_AT_ONCE", 1)
+    carried_out, heard = bulk.roll_back, []
+
+    def listened(models: Sequence[RegisteredModel], **words: Any) -> list[bulk.Step]:
+        heard.append(capsys.readouterr().out)
+        return carried_out(models, **words)
+
+    monkeypatch.setattr(bulk, "roll_back", listened)
+    call_command("rollback", "bakery", "--all", *(["--json"] if as_json else []))
+    heard.append(capsys.readouterr().out)
+    assert [("bread" in each, "rolls" in each) for each in heard] == [(False, False), (True, False), (False, True)]
+    if as_json:
+        assert [each["entity"] for each in json.loads("".join(heard))["results"]] == ["bread", "rolls"]
+
+
+def test_a_roll_back_of_nobody_is_sound_json(model: RegisteredModel) -> None:
+    nobody = run("rollback", "bakery", "--entity-prefix", "zz", "--json")
+    assert nobody.json == {"dry_run": True, "results": [], "rolled_back": 0, "refused": 0}

@@ -108,7 +108,7 @@ def test_orphans_are_listed_and_deleted_only_when_asked(
     status, said = run("orphans")
     assert (status, "1 that no version needs (8 bytes)" in said, stray.exists()) == (0, True, True)
     assert json.loads(run("orphans", "--json")[1])["files"][0]["key"] == f"artifacts/ab/{stray.name}"
-    assert "Deleted 1 files, 8 bytes" in run("orphans", "--delete")[1]
+    assert "Deleted 1 file, 8 bytes" in run("orphans", "--delete")[1]
     assert not stray.exists()
 
 

@@ -16,7 +16,7 @@ from pytest_django import Settings
 
 from registry import export as export_flow
 from registry import lifecycle, tasks
-from registry.export import ExportBusy, Job, files, following, pointer
+from registry.export import ExportBusy, Job, attempts, files, following, pointer
 from registry.export.folders import Folder
 from registry.models import Bookmark, Export, ExportSettings, Fleet, ModelVersion, RegisteredModel
 from tests import factories
@@ -115,14 +115,14 @@ def test_however_much_happens_what_failed_and_what_is_old_get_on_too(
         export_flow.note_failure(each.pk, code="export_failed", sentence="No room.", at=NOW - timedelta(hours=1))
     busy = [exporting.version(model(fleet, f"busy-{number}")).registered_model for number in range(8)]
     done: list[int] = []
-    attempt = following.attempt
+    attempt = attempts.attempt
 
-    def counted(model_id: int, job: Job) -> following.Outcome:
+    def counted(model_id: int, job: Job) -> attempts.Outcome:
         done.append(model_id)
         return attempt(model_id, job)
 
     # Each takes a second.
-    monkeypatch.setattr(following, "attempt", counted)
+    monkeypatch.setattr(attempts, "attempt", counted)
     monkeypatch.setattr(following, "time", SimpleNamespace(monotonic=lambda: len(done)))
     sweep(seconds=seconds)
     assert tuple(sum(each.pk in done for each in group) for group in (busy, failed, old)) == counts

@@ -11,7 +11,7 @@ from pytest_django import Settings
 
 from registry import holding, lifecycle
 from registry.bulk import tagging
-from registry.export import Job, files, following, pending
+from registry.export import Job, attempts, files, following, pending
 from registry.models import Export, Fleet, Hold, ModelVersion, RegisteredModel
 from tests import factories
 from tests.factories import NOW
@@ -37,13 +37,13 @@ def fleet(root: Path) -> Fleet:
 def carried_out(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The models that sweeps export, in their order."""
     done: list[int] = []
-    attempt = following.attempt
+    attempt = attempts.attempt
 
-    def told(model_id: int, job: Job) -> following.Outcome:
+    def told(model_id: int, job: Job) -> attempts.Outcome:
         done.append(model_id)
         return attempt(model_id, job)
 
-    monkeypatch.setattr(following, "attempt", told)
+    monkeypatch.setattr(attempts, "attempt", told)
     return done
 
 

@@ -84,3 +84,23 @@ def test_a_held_version_is_neither_archived_nor_forgotten() -> None:
     lifecycle.archive([versions[1].pk], actor="a", reason="b", at=NOW)
     place(versions[1])
     assert lifecycle.forget([versions[1].pk], actor="a", reason="b", at=NOW).changed == frozenset()
+
+
+def test_each_hold_is_told_with_whoever_placed_it_also_where_two_gave_one_reason() -> None:
+    _, versions = kept.model()
+    for actor, at in (("ada", NOW), ("bob", NOW + WEEK)):
+        place(versions[0], actor=actor, at=at)
+    place(versions[1], actor="eve")
+    place(versions[0], actor="planner", placed_by="ab-test")
+    told = Hold.objects.filter(version=versions[0].pk).order_by("pk")
+    assert [each.holder for each in told] == ["ada", "bob", "ab-test (planner)"]
+    assert Hold(version=versions[2], placed_by="user", reason="by a hand in the database").holder == "a user"
+
+
+def test_a_rehearsal_places_and_lifts_nothing() -> None:
+    _, versions = kept.model()
+    assert len(place(versions[0], rehearsed=True, reason="").holds) == 1
+    assert not Hold.objects.exists()
+    [hold] = place(versions[0]).holds
+    assert holding.lift([hold.pk], actor="a", reason="", at=NOW, rehearsed=True) == 1
+    assert Hold.objects.count() == Event.objects.filter(kind=holding.HELD).count() == 1

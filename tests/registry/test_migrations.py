@@ -11,8 +11,8 @@ from django.core.management.commands import migrate
 from django.db import IntegrityError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 
-from registry import lifecycle
-from registry.models import ModelVersion
+from registry import holding, lifecycle
+from registry.models import Hold, ModelVersion
 from tests import factories
 from training.models import TrainingRun
 
@@ -117,6 +117,23 @@ def test_versions_of_the_release_before_learn_when_they_served_and_what_came_bef
         second.pk: (model.fleet_id, back, None),
         third.pk: (model.fleet_id, noon + timedelta(days=2), back),
     }
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("roles")
+def test_holds_of_the_release_before_learn_from_the_ledger_who_placed_them() -> None:
+    model = factories.registered_model()
+    version = factories.version(registered_model=model)
+    for actor, at in (("ada", factories.NOW), ("bob", factories.NOW + timedelta(days=7))):
+        [hold] = holding.place([version.pk], placed_by="user", reason="Audit.", until=None, actor=actor, at=at).holds
+        Hold.objects.filter(pk=hold.pk).update(created_at=at + timedelta(seconds=1))
+    Hold.objects.create(version=version, placed_by="user", reason="By a hand in the database.")
+    try:
+        MigrationExecutor(connection).migrate([("registry", "0012_installation")])
+    finally:
+        executor = MigrationExecutor(connection)
+        executor.migrate(executor.loader.graph.leaf_nodes())
+    assert list(Hold.objects.order_by("pk").values_list("actor", flat=True)) == ["ada", "bob", ""]
 
 
 def timeouts() -> list[str]:

@@ -256,7 +256,6 @@ def test_a_broken_line_is_told_by_its_own_number_alone(operator: Caller) -> None
     assert "character 20" in told
 
 
-
 @pytest.mark.requirement("X02")
 def test_what_a_call_may_unpack_is_bounded_and_the_lines_beyond_are_refused(
     operator: Caller, settings: Settings

@@ -33,7 +33,10 @@ def test_the_champion_is_shown_now_and_at_a_time(model: RegisteredModel) -> None
     assert viewer.get(f"{ADDRESS}/champion").json()["id"] == str(second.pk)
     assert viewer.get(f"{ADDRESS}/champion", at="2026-03-01T20:00:00Z").json()["id"] == str(first.pk)
     assert viewer.get(f"{ADDRESS}/champion", at="2026-03-02T20:00:00+05:30").json()["id"] == str(second.pk)
-    problem(viewer.get(f"{ADDRESS}/champion", at="2026-03-01T11:59:59Z"), status=404, code="no_champion")
+    told = problem(viewer.get(f"{ADDRESS}/champion", at="2026-03-01T11:59:59Z"), status=404, code="no_champion")
+    assert "nothing was promoted before" in told["detail"] and "etrain" not in told["next_step"]
+    listed = told["next_step"].split()[1]
+    assert [each["number"] for each in viewer.get(listed).json()["results"]] == [2, 1]
 
 
 @pytest.mark.parametrize("at", ["yesterday", "2026-03-01T20:00:00", "2026-13-01T00:00:00Z", "9999999999999"])

@@ -13,10 +13,12 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import DataError, OperationalError, connection, transaction
 from django.http import Http404
 from rest_framework import exceptions
+from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.test import APIRequestFactory
 
 from registry import errors
+from registry.rest_api.fleets import FleetList
 from registry.rest_base import problems, views
 from tests.rest_client import Caller, caller, problem
 
@@ -144,9 +146,27 @@ def test_an_unknown_address_below_api_is_a_problem_and_elsewhere_a_page() -> Non
 @pytest.mark.django_db
 @pytest.mark.usefixtures("roles")
 def test_a_method_that_no_view_declares_is_refused() -> None:
-    viewer = caller(role="admin")
-    answers = {viewer.raw(method, "fleets", "{}").status_code for method in ("POST", "PUT", "PATCH", "DELETE")}
-    assert answers == {403}
+    admin = caller(role="admin")
+    for method in ("POST", "PUT", "PATCH", "DELETE"):
+        answer = admin.raw(method, "fleets", "{}")
+        problem(answer, status=405, code="method_not_allowed")
+        assert answer.headers["Allow"] == "GET, HEAD, OPTIONS"
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("roles")
+def test_what_cannot_be_served_is_in_the_log_once_with_its_reason(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(view: FleetList, request: Request) -> Response:
+        raise errors.Unavailable("The store is away.")
+
+    monkeypatch.setattr(FleetList, "get", away)
+    viewer = caller(role="viewer")
+    with caplog.at_level(logging.WARNING):
+        problem(viewer.get("fleets"), status=503, code="unavailable")
+    [line] = [each.getMessage() for each in caplog.records if "fleets" in each.getMessage()]
+    assert line.startswith("GET /api/v1/fleets: unavailable: The store is away.")
 
 
 def test_a_fault_of_our_own_tells_the_caller_nothing(caplog: pytest.LogCaptureFixture) -> None:

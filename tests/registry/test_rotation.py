@@ -117,7 +117,7 @@ def test_the_command_says_what_it_did_and_which_key_may_go(versions: list[ModelV
     assert uses()["old"][0] == 3
     status, text = run("--apply")
     assert status == 0
-    assert "3 versions were signed anew with the key new." in text
+    assert "Signed anew with the key new: 3 versions." in text
     assert "may go" in text
     status, text = run("--apply", "--json")
     assert status == 3

@@ -58,6 +58,8 @@ def test_what_a_pointer_leads_to_is_not_archived(registered_model: RegisteredMod
     assert not outcome.changed
     assert isinstance(outcome.refused[version.pk], lifecycle.VersionInUse)
     assert f"is the {pointer} of" in outcome.refused[version.pk].sentence
+    way_out = {"champion": "Promote another version first", "challenger": "nominate another", "anchor": "It stays"}
+    assert way_out[pointer] in outcome.refused[version.pk].next_step
     assert state_of(version) == "ready"
 
 

@@ -14,7 +14,7 @@ from pytest_django import Settings
 from config.schedule import sweeps
 from registry import ownership, retention, tasks, ticks, timestamps
 from registry.models import ModelVersion, Tick
-from registry.retention import backups, objects, orphans, selection, sweeping
+from registry.retention import backups, orphans, removal, selection, sweeping
 from tests.factories import NOW
 from tests.registry import kept
 from training.conf import TrainingConf
@@ -227,7 +227,7 @@ def test_a_folder_that_there_was_no_time_to_clean_is_the_first_of_the_next_tick(
     clock: list[Any], artifact_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tasks, "TICK_SECONDS", -1.0)
-    monkeypatch.setattr(objects, "REMOVED_AT_ONCE", 1)
+    monkeypatch.setattr(removal, "REMOVED_AT_ONCE", 1)
     strays = [kept.path(artifact_folder, f"00{number:062x}") for number in range(3)]
     for path in strays:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,8 @@ from typing import Any
 from registry import terminal, timestamps
 from registry.exchange import intake
 from registry.management import acting
-from registry.management.commands.register import read, tell
+from registry.management.commands.register import tell
+from registry.management.sending import read
 
 
 class Command(terminal.Command):

@@ -6,7 +6,7 @@ from argparse import ArgumentParser
 from collections.abc import Iterable
 from typing import Any
 
-from registry import comparison, terminal
+from registry import comparison, display, terminal
 from registry.models import Fleet, ModelVersion, RegisteredModel
 
 MANY = 2000
@@ -54,13 +54,13 @@ class Command(terminal.Command):
             "latest>",
             f"{primary}>",
             "trainer",
-            "registered",
+            "label",
             "tags~",
         ]
         rows = [_cells(each, primary) for each in found]
         self.console.print(terminal.table(f"Models of {fleet}", columns, rows))
         serving = sum(each.champion_id is not None for each in found)
-        self.say(f"{len(rows)} models, {serving} with a champion.")
+        self.say(f"{display.counted(len(rows), 'model')}, {serving:,} with a champion.")
 
 
 def _cells(model: RegisteredModel, primary: str) -> tuple[object, ...]:

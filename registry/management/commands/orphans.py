@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from registry import terminal, timestamps
+from registry import display, terminal, timestamps
 from registry.models import ModelVersion
 from registry.retention import orphans
 from registry.retention.objects import Removed
@@ -95,17 +95,18 @@ def _described(version_ids: Sequence[UUID]) -> Sequence[ModelVersion]:
 
 def _lines(told: dict[str, int], options: dict[str, Any]) -> list[str]:
     lines = [
-        f"{told['objects']:,} files; {told['strays']:,} that no version needs ({told['stray_bytes']:,} bytes); "
-        f"{told['absent']:,} versions without their file."
+        f"{display.counted(told['objects'], 'file')}; {told['strays']:,} that no version needs "
+        f"({told['stray_bytes']:,} bytes); {display.counted(told['absent'], 'version')} without a file."
     ]
     if options["delete"]:
         lines.append(
-            f"Deleted {told['deleted']:,} files, {told['freed']:,} bytes, and {told['temporary']:,} half-written ones."
+            f"Deleted {display.counted(told['deleted'], 'file')}, {told['freed']:,} bytes, "
+            f"and {told['temporary']:,} half-written ones."
         )
     elif told["strays"]:
         lines.append("Nothing was deleted. To delete them: --delete")
     if options["quarantine"]:
-        lines.append(f"Quarantined {told['quarantined']:,} versions.")
+        lines.append(f"Quarantined {display.counted(told['quarantined'], 'version')}.")
     elif told["absent"]:
         lines.append("Put their files back from a backup, or keep them from being loaded: --quarantine")
     return lines

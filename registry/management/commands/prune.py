@@ -67,7 +67,8 @@ class Command(terminal.Command):
             self.stderr.write(f"{version_id}: {error}")
         if shown:
             self.say(
-                f"Swept {swept['versions']:,} versions: {swept['objects']:,} files, {display.size(swept['bytes'])}."
+                f"Swept {display.counted(swept['versions'], 'version')}: {display.counted(swept['objects'], 'file')}, "
+                f"{display.size(swept['bytes'])}."
             )
         return swept
 
@@ -117,12 +118,16 @@ def _lines(seen: Preview, *, marked: Sequence[Candidate] | None, now: datetime) 
     waiting, due = seen.waiting, seen.due
     told = [f"Policy: {seen.policy}."]
     if marked is not None:
-        told.append(f"Marked {len(marked):,} versions, {display.size(sum(each.size for each in marked))}.")
+        told.append(
+            f"Marked {display.counted(len(marked), 'version')}, {display.size(sum(each.size for each in marked))}."
+        )
     if waiting.versions:
-        first = terminal.ago(waiting.first_at, now)
-        told.append(f"In grace: {waiting.versions:,} versions, {display.size(waiting.size)}; the first may go {first}.")
+        first = f"; the first may go {timestamps.readable(waiting.first_at)}" if waiting.first_at else ""
+        told.append(f"In grace: {display.counted(waiting.versions, 'version')}, {display.size(waiting.size)}{first}.")
     if due.versions:
-        told.append(f"The next sweep deletes {due.versions:,} versions and frees {display.size(due.freed)}.")
+        told.append(
+            f"The next sweep deletes {display.counted(due.versions, 'version')} and frees {display.size(due.freed)}."
+        )
     if seen.marked.versions and marked is None:
         told.append("Nothing was changed. To mark what is not kept: --apply --reason REASON")
     return told

@@ -6,6 +6,9 @@ from registry.management import acting
 class Command(acting.Command):
     """Make quarantined versions ready again, those whose bytes hold."""
 
-    help = "Make quarantined versions ready again, those whose bytes hold."
+    help = (
+        "Make quarantined versions ready again, those whose bytes hold. What came from elsewhere and no trainer has "
+        "read yet is pending instead, until one has; what one refused stays."
+    )
     action = "release"
-    done = "ready again"
+    done = "released: ready again, or pending until its trainer has read it"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from registry import terminal, timestamps
+from registry import display, terminal, timestamps
 from registry.upkeep import rotation
 from registry.upkeep.rotation import KeyUse, Rotated
 
@@ -41,7 +41,7 @@ class Command(terminal.Command):
 
     def _show(self, done: Rotated | None, uses: Sequence[KeyUse]) -> None:
         if done is not None:
-            self.say(f"{done.resigned:,} versions were signed anew with the key {done.key_id}.")
+            self.say(f"Signed anew with the key {done.key_id}: {display.counted(done.resigned, 'version')}.")
             self._show_refused(done)
         rows = [(use.key_id, f"{use.versions:,}", _state(use)) for use in uses]
         self.console.print(terminal.table("Signing keys", ["key", "versions>", "state~"], rows))

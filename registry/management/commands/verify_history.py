@@ -6,7 +6,7 @@ from argparse import ArgumentParser
 from collections.abc import Iterator
 from typing import Any
 
-from registry import terminal
+from registry import display, terminal
 from registry.history import chains
 from registry.history.chains import Break
 from registry.models import RegisteredModel
@@ -53,10 +53,10 @@ class Command(terminal.Command):
         if not lines + count:
             self.say("The ledger has no line of a model yet: nothing to verify.")
         elif not count:
-            self.say(f"{lines:,} lines of {models:,} models: every chain holds, every pointer agrees.")
+            self.say(f"{_walked(lines, models)}: every chain holds, every pointer agrees.")
         else:
             more = f", the first {TOLD:,} above" if count > TOLD else ""
-            self.say(f"{lines:,} lines of {models:,} models: {count:,} breaks{more}.")
+            self.say(f"{_walked(lines, models)}: {display.counted(count, 'break')}{more}.")
             self.say("Next: compare with a backup or an exported ledger; somebody wrote to the database by hand.")
 
 
@@ -68,3 +68,7 @@ def _named(breaks: tuple[Break, ...]) -> Iterator[dict[str, Any]]:
             "tenant": model.fleet.tenant, "fleet": model.fleet.name, "entity": model.entity_key, "line": each.count,
             "detail": each.sentence,
         }  # fmt: skip
+
+
+def _walked(lines: int, models: int) -> str:
+    return f"{display.counted(lines, 'line')} of {display.counted(models, 'model')}"
