@@ -243,7 +243,7 @@ def test_many_models_go_back_at_once_and_the_others_say_why(
     good.refresh_from_db()
     assert (good.champion, good.previous_champion) == (first, None)
     assert history.verify(good) is None
-    assert "1 models were rolled back by ada" in caplog.text
+    assert "rolled back by ada: 1 models: bad data since Monday" in caplog.text
 
 
 def test_a_hundred_models_go_back_in_a_few_statements(django_assert_max_num_queries: DjangoAssertNumQueries) -> None:

@@ -160,7 +160,7 @@ def refused_with(data: bytes, strange: Schema) -> None:
         {"key": b"bytes"},
         {"key": np.ma.masked_array([1.0])},
     ],
-    ids=str,
+    ids=["a function", "a partial", "a builtin", "an array of them", "a list of them", "a method", "bytes", "masked"],
 )
 def test_what_is_not_on_the_list_is_refused_by_name(strange: Any) -> None:
     with pytest.raises(skops_files.KindNotTrusted) as caught:
