@@ -149,7 +149,7 @@ class VersionList(views.ApiView):
     """The versions of a model."""
 
     required = {"GET": "viewer"}
-    pages = paging.KeysetPagination("-number")
+    pages = paging.KeysetPagination("-number", planned_once=True)
 
     @extend_schema(
         operation_id="model_versions_list",
