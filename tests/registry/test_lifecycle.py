@@ -251,6 +251,37 @@ def test_the_database_refuses_a_pointer_to_another_models_version(
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
 
 
+@pytest.mark.requirement("R02", "R26")
+@pytest.mark.parametrize("column", ["number", "label"])
+def test_the_database_refuses_a_number_and_a_label_that_another_version_of_the_model_has(
+    registered_model: RegisteredModel, column: str
+) -> None:
+    first, second = (factories.version(registered_model=registered_model) for _ in range(2))
+    with pytest.raises(IntegrityError, match=f"{column}_is_unique_in_registered_model"), transaction.atomic():
+        ModelVersion.objects.filter(pk=second.pk).update(**{column: getattr(first, column)})
+
+
+def test_the_database_refuses_a_second_line_in_one_place_of_a_chain(registered_model: RegisteredModel) -> None:
+    factories.version(registered_model=registered_model)
+    line = Event.objects.get()
+    line.pk = None
+    with pytest.raises(IntegrityError, match="event_place_is_unique_in_chain"), transaction.atomic():
+        Event.objects.bulk_create([line])
+
+
+def test_a_registration_that_counts_from_an_old_head_registers_nothing(
+    registered_model: RegisteredModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if nothing had locked the model: of two that count alike the database lets one in."""
+    old = history.lock([registered_model.pk])
+    factories.version(registered_model=registered_model)
+    monkeypatch.setattr(history, "lock", lambda ids: old)
+    item = factories.registration(registered_model=registered_model)
+    with pytest.raises(IntegrityError, match="is_unique_in_"):
+        lifecycle.register([item], actor="a", cause="manual", at=NOW)
+    assert ModelVersion.objects.count() == Event.objects.count() == 1
+
+
 def test_two_moves_of_one_model_in_one_call_are_refused(registered_model: RegisteredModel) -> None:
     versions = [factories.version(registered_model=registered_model) for _ in range(2)]
     with pytest.raises(Exception, match="once"):
