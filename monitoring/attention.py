@@ -104,7 +104,8 @@ def _stores(request: HttpRequest, now: datetime) -> Iterable[Item]:
             what=f"{each.sentence} ({each.code})",
             count=1,
             since=each.since,
-            address=display.listing(ModelVersion),
+            # The workers of the queue `maintenance` look at the stores; these have no page of their own.
+            address=display.listing(Worker),
             next_step=each.next_step,
         )
 

@@ -58,12 +58,15 @@ def confirm(admin: Page, request: HttpRequest, action: Action, object_id: str | 
     targets = _targets(admin, request, object_id)
     form = action.form(request.POST or None)
     refusal = None
+    filters = request.POST.get(FILTERS, "")
+    # Before anything is carried out: too many fields are refused here.
+    listing = _filtered(admin.page_address("changelist"), filters)
     if request.method == "POST" and form.is_valid():
         try:
-            return _carry_out(admin, request, action, targets, form)
+            return _carry_out(admin, request, action, targets, form, listing=listing)
         except errors.PerennialError as error:
             refusal = error
-    return _page(admin, request, action, targets, form, refusal, filters=request.POST.get(FILTERS, ""))
+    return _page(admin, request, action, targets, form, refusal, filters=filters)
 
 
 def _targets(admin: Page, request: HttpRequest, object_id: str | None) -> Sequence[Any]:
@@ -81,7 +84,7 @@ def _targets(admin: Page, request: HttpRequest, object_id: str | None) -> Sequen
 
 
 def _carry_out(
-    admin: Page, request: HttpRequest, action: Action, targets: Sequence[Any], form: ReasonForm
+    admin: Page, request: HttpRequest, action: Action, targets: Sequence[Any], form: ReasonForm, *, listing: str
 ) -> HttpResponse:
     fields = {**form.cleaned_data}
     order = Order(
@@ -97,8 +100,8 @@ def _carry_out(
         messages.warning(request, sentence)
     if len(done.left) > MOST_TOLD:
         messages.warning(request, f"{len(done.left) - MOST_TOLD} more were left as they were.")
-    if done.address == (listing := admin.page_address("changelist")):
-        return HttpResponseRedirect(_filtered(listing, request.POST.get(FILTERS, "")))
+    if done.address == admin.page_address("changelist"):
+        return HttpResponseRedirect(listing)
     return HttpResponseRedirect(done.address or reverse("admin:index"))
 
 

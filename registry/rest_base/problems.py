@@ -12,6 +12,7 @@ import psycopg
 from django.core import exceptions as django_exceptions
 from django.db import DatabaseError, DataError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.utils.encoding import escape_uri_path
 from django.views import defaults
 from rest_framework import exceptions, serializers
 from rest_framework.response import Response
@@ -102,7 +103,9 @@ def problem_handler(exc: Exception, context: Mapping[str, Any]) -> Response | No
     if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         kind = LoggedResponse
         request = context["request"]
-        logger.error("%s %s: %s: %s", request.method, request.path, problem.code, exc, extra={"code": problem.code})
+        # Escaped, as Django does: an address may hold line breaks, and one line of the log is one failure.
+        path = escape_uri_path(request.path)
+        logger.error("%s %s: %s: %s", request.method, path, problem.code, exc, extra={"code": problem.code})
     return kind(problem.body(), status=problem.status, headers=dict(problem.headers), content_type=MEDIA_TYPE)
 
 

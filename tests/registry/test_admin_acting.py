@@ -145,6 +145,10 @@ def test_after_an_action_on_many_the_list_is_filtered_as_it_was(models: list[Reg
     done = approver.post(address, {"ids": sent["ids"], "filters": query, "reason": "Tidy up."})
     assert (sent["filters"], done.status_code) == (query.replace("&", "&amp;"), 302)
     assert done.headers["Location"] == f"{listing}?{query}"
+    before = Event.objects.count()
+    endless = "&".join("q=e" for _ in range(2000))
+    refused = approver.post(address, {"ids": sent["ids"], "filters": endless, "reason": "Tidy up.", "again": "on"})
+    assert (refused.status_code, Event.objects.count()) == (400, before)
     away = approver.post(address, {"ids": sent["ids"], "filters": "//evil.example/?x=1", "reason": "Tidy up."})
     assert away.headers["Location"].startswith(f"{listing}?")
 

@@ -18,6 +18,7 @@ from rest_framework.response import Response
 from rest_framework.test import APIRequestFactory
 
 from registry import errors
+from registry.rest_api.delivering import ModelVersions
 from registry.rest_api.fleets import FleetList
 from registry.rest_base import problems, views
 from tests.rest_client import Caller, caller, problem
@@ -167,6 +168,21 @@ def test_what_cannot_be_served_is_in_the_log_once_with_its_reason(
         problem(viewer.get("fleets"), status=503, code="unavailable")
     [line] = [each.getMessage() for each in caplog.records if "fleets" in each.getMessage()]
     assert line.startswith("GET /api/v1/fleets: unavailable: The store is away.")
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("roles")
+def test_an_address_cannot_write_lines_of_its_own_into_the_log(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(view: ModelVersions, request: Request, **names: str) -> Response:
+        raise errors.Unavailable("The store is away.")
+
+    monkeypatch.setattr(ModelVersions, "get", away)
+    with caplog.at_level(logging.WARNING):
+        problem(caller(role="viewer").get("models/bakery/x%0AERROR forged/versions"), status=503, code="unavailable")
+    [line] = [each.getMessage() for each in caplog.records if "forged" in each.getMessage()]
+    assert "\n" not in line and "x%0AERROR%20forged" in line
 
 
 def test_a_fault_of_our_own_tells_the_caller_nothing(caplog: pytest.LogCaptureFixture) -> None:
