@@ -90,6 +90,13 @@ def test_the_bytes_depend_on_nothing_but_the_content() -> None:
     assert digest == "b45578b3f22d52c5841f57fc66e42625cf2fe894a7c1aa8cf12cc314ece5a5f1"
 
 
+@pytest.mark.requirement("R19")
+def test_what_is_packed_is_compressed_without_being_asked() -> None:
+    whole = raw_zip(packed := bundle.pack(FULL))
+    assert len(packed) < len(whole) / 3
+    assert zstandard.get_frame_parameters(packed).content_size == len(whole)
+
+
 def test_an_empty_bundle_comes_back() -> None:
     empty = Bundle(format="test-1", forecaster=b"")
     assert unpack(bundle.pack(empty)) == empty
