@@ -52,6 +52,13 @@ def make_aware(stamp: datetime, *, zone: str) -> datetime:
     return placed.astimezone(UTC).astimezone(placed.tzinfo)
 
 
+def make_naive(stamp: datetime, *, zone: str) -> datetime:
+    """Return the wall time of an aware stamp in `zone`, without offset. Raises TimestampInvalid for a naive stamp."""
+    if not is_aware(stamp):
+        raise TimestampInvalid(f"{stamp.isoformat()} has no offset.")
+    return stamp.astimezone(find_zone(zone)).replace(tzinfo=None, fold=0)
+
+
 def parse(value: object, *, zone: str | None = None) -> datetime:
     """Return the UTC instant of ISO text, epoch seconds, a datetime, or a date (its midnight, in `zone` or UTC).
 

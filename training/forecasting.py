@@ -13,7 +13,7 @@ from uuid import UUID
 
 import numpy as np
 
-from registry import artifacts, errors, lifecycle, limits
+from registry import artifacts, errors, lifecycle, limits, timestamps
 from registry.bundle import examination
 from registry.lifecycle import succession
 from registry.models import ModelVersion, RegisteredModel
@@ -146,7 +146,7 @@ def row(version_id: UUID, *, cutoff: datetime, at: Points, prediction: Predictio
 
 def stamp(instant: datetime) -> np.datetime64:
     """Return an aware instant as the arrays hold it."""
-    return np.datetime64(instant.astimezone(UTC).replace(tzinfo=None), "us")
+    return np.datetime64(timestamps.make_naive(instant, zone="UTC"), "us")
 
 
 def instants(stamps: Stamps) -> list[datetime]:
