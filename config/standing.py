@@ -9,7 +9,7 @@ from datetime import datetime
 from django.db.models import Count, Min, Q
 
 from registry import ticks
-from registry.models import Fleet, RegisteredModel
+from registry.models import Fleet, ModelVersion, RegisteredModel
 from registry.upkeep import store_watch
 from registry.upkeep.store_watch import Trouble
 from training import clock, conf, results, runs, workers
@@ -40,6 +40,8 @@ class ModelLine:
     entity: str
     state: str
     champion: int | None
+    champion_state: str
+    """Empty without a champion; where it is quarantined the last good one answers."""
     trainer: str
     mae: float | None
     relative_mae: float | None
@@ -83,6 +85,7 @@ class Standing:
     fleets: tuple[FleetLine, ...]
     models: tuple[ModelLine, ...]
     models_left_out: int
+    champions_quarantined: int
     open_batches: tuple[BatchLine, ...]
     workers: tuple[WorkerLine, ...]
     stores: tuple[Trouble, ...]
@@ -102,6 +105,7 @@ def take(*, fleet: Fleet | None, models: int) -> Standing:
         fleets=_fleets(fleets),
         models=_models(shown),
         models_left_out=listed.count() - len(shown),
+        champions_quarantined=listed.filter(champion__state=ModelVersion.State.QUARANTINED).count(),
         open_batches=_batches(fleets),
         workers=_workers(),
         stores=tuple(store_watch.troubles(now=now)),
@@ -155,6 +159,7 @@ def _model(model: RegisteredModel, run: TrainingRun | None) -> ModelLine:
         entity=model.entity_key,
         state=model.state,
         champion=champion.number if champion else None,
+        champion_state=champion.state if champion else "",
         trainer=champion.trainer if champion else "",
         mae=metrics.get("mae"),
         relative_mae=metrics.get("relative_mae"),

@@ -39,7 +39,7 @@ def champion_card(request: HttpRequest, model: RegisteredModel) -> dict[str, Any
         "relative": metric(champion, "relative_mae"),
         "serving_for": display.span(timestamps.utc_now() - (move.at if move else champion.created_at)),
         "rows": [
-            ("Version", display.link(champion, f"v{champion.number} · {champion.label}")),
+            ("Version", _named(champion)),
             ("Trainer", champion.trainer),
             (
                 "Promoted",
@@ -52,6 +52,13 @@ def champion_card(request: HttpRequest, model: RegisteredModel) -> dict[str, Any
             ("State of the model", display.badge(model.state)),
         ],
     }
+
+
+def _named(champion: ModelVersion) -> Any:
+    named = display.link(champion, f"v{champion.number} · {champion.label}")
+    if champion.state == ModelVersion.State.READY:
+        return named
+    return display.joined(named, display.badge(champion.state), "the last good one before it answers; its page says why")
 
 
 def _waiting(request: HttpRequest, model: RegisteredModel) -> Any:

@@ -11,6 +11,7 @@ from pytest_django import Settings
 from registry import lifecycle, switches, ticks
 from registry.models import Fleet
 from registry.upkeep import store_watch
+from tests import factories
 from tests.config import commands
 from training import clock, policy_terms, runs
 from training.models import Worker
@@ -91,6 +92,20 @@ def test_a_store_that_is_away_is_told_with_what_to_do(artifact_folder: Path) -> 
     store_watch.look(at=clock.now())
     assert "artifact store" not in commands.run("status").text
     assert commands.run("status", "--json").json["stores"] == []
+
+
+def test_a_champion_that_is_quarantined_is_told_wherever_it_is_listed() -> None:
+    model = factories.registered_model(fleet=factories.fleet(name="shop"), entity_key="bread")
+    broken = factories.champion(registered_model=model)
+    assert "quarantined" not in commands.run("status").text
+    lifecycle.quarantine([broken.pk], actor="ada", cause="manual", reason="Its file is damaged.", at=factories.NOW)
+    said = commands.run("status")
+    assert "v1 quarantined" in said.text and "1 champion quarantined: the last good one" in " ".join(said.text.split())
+    answer = commands.run("status", "--json").json
+    assert (answer["champions_quarantined"], answer["models"][0]["champion_state"]) == (1, "quarantined")
+    assert "v1 quarantined" in commands.run("models", "shop").text
+    [listed] = commands.run("models", "shop", "--json").json["models"]
+    assert listed["champion"]["state"] == "quarantined"
 
 
 def test_one_fleet_and_a_limit_keep_it_short(tmp_path: Path) -> None:

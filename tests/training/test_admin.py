@@ -366,3 +366,13 @@ def test_the_condition_of_a_served_model_says_how_its_last_run_ended(verdict: st
     factories.champion(registered_model=model)
     factories.run(registered_model=model, state="succeeded", verdict=verdict)
     assert words in text(admin_pages.client(role="viewer").get(page(model.fleet)))
+
+
+def test_a_quarantined_champion_shows_on_the_pages_of_its_model_and_its_fleet() -> None:
+    model = governed()
+    champion = factories.champion(registered_model=model)
+    factories.run(registered_model=model, state="failed")
+    lifecycle.quarantine([champion.pk], actor="ada", cause="manual", reason="Damaged.", at=factories.NOW)
+    viewer = admin_pages.client(role="viewer")
+    assert "quarantined" in text(viewer.get(page(model.fleet)))
+    assert "quarantined the last good one before it answers" in text(viewer.get(page(model)))

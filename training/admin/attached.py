@@ -42,9 +42,11 @@ def condition(model: RegisteredModel, run: TrainingRun | None) -> str:
         return model.state
     if run is not None and run.state in TrainingRun.OPEN:
         return "running" if run.state == State.RUNNING else "queued"
+    if model.champion is not None and model.champion.state == ModelVersion.State.QUARANTINED:
+        return "quarantined"
     if run is not None and run.state in (State.FAILED, State.TIMED_OUT):
         return "failing"
-    if model.champion_id is None:
+    if model.champion is None:
         return "new"
     if model.challenger_id is not None:
         return "held"

@@ -10,7 +10,7 @@ from typing import Any
 
 from config import standing
 from config.standing import ModelLine, Standing
-from registry import terminal
+from registry import display, terminal
 
 MODELS_SHOWN = 50
 
@@ -87,13 +87,19 @@ class Command(terminal.Command):
 def _models(fleet: str, models: Sequence[ModelLine], caption: str, now: Standing) -> Any:
     columns = ["entity", "champion~", "MAE>", "relative MAE>", "last run", "when"]
     rows: list[list[object]] = [
-        [each.entity, f"v{each.champion} {each.trainer}" if each.champion else None, terminal.number(each.mae),
+        [each.entity, _champion(each), terminal.number(each.mae),
          terminal.number(each.relative_mae, 3), each.last_run, terminal.ago(each.last_run_at, now.at)]
         for each in models
     ]  # fmt: skip
     if any(each.state != "active" for each in models):
         columns, rows = [*columns, "state"], [[*row, each.state] for row, each in zip(rows, models, strict=True)]
     return _table(f"Models of {fleet}", columns, rows, caption=caption)
+
+
+def _champion(model: ModelLine) -> str | None:
+    if not model.champion:
+        return None
+    return f"v{model.champion} {model.champion_state if model.champion_state != 'ready' else model.trainer}"
 
 
 def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "") -> Any:
@@ -111,6 +117,11 @@ def _lines(now: Standing) -> list[str]:
     told = [] if now.fleets else ["No fleet yet. Next: manage.py apply examples/bakery/fleet.toml"]
     if not now.workers:
         told.append("No worker is alive. Next: manage.py up")
+    if now.champions_quarantined:
+        told.append(
+            f"{display.counted(now.champions_quarantined, 'champion')} quarantined: the last good one of each answers. "
+            "Next: versions FLEET --champions --state quarantined lists them, rollback FLEET goes back."
+        )
     told += [
         f"{each.sentence} ({each.code}, first seen {terminal.ago(each.since, now.at)}) Next: {each.next_step}"
         for each in now.stores

@@ -79,7 +79,8 @@ def _cells(model: RegisteredModel, primary: str) -> tuple[object, ...]:
 def _measured(version: ModelVersion | None, primary: str) -> tuple[str | None, str | None]:
     if version is None:
         return None, None
-    return f"v{version.number}", terminal.number(version.scorecard.metrics.get(primary))
+    quarantined = " quarantined" * (version.state == ModelVersion.State.QUARANTINED)
+    return f"v{version.number}{quarantined}", terminal.number(version.scorecard.metrics.get(primary))
 
 
 def _plain(model: RegisteredModel) -> dict[str, Any]:
@@ -94,6 +95,7 @@ def _version(version: ModelVersion | None) -> dict[str, Any] | None:
         "id": version.pk,
         "number": version.number,
         "label": version.label,
+        "state": version.state,
         "trainer": version.trainer,
         "metrics": version.scorecard.metrics,
         "created_at": version.created_at,
