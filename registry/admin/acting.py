@@ -10,7 +10,7 @@ from typing import Any
 
 from django import forms
 from unfold.enums import ActionVariant
-from unfold.widgets import UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
 
 from registry import bulk, display, errors, lifecycle
 from registry.admin.extensions import Action, Done, Order, ReasonForm, always
@@ -34,6 +34,18 @@ class TagForm(ReasonForm):
         required=False, widget=UnfoldAdminTextInputWidget, help_text="Tags to remove, divided by commas or spaces."
     )
     field_order = ("add", "remove", "reason")
+
+
+class RollBackManyForm(ReasonForm):
+    """Whether those go further back that a roll back moved last."""
+
+    again = forms.BooleanField(
+        required=False,
+        widget=UnfoldBooleanSwitchWidget,
+        label="Go back again",
+        help_text="Also those that a roll back moved last: one champion further back.",
+    )
+    field_order = ("again", "reason")
 
 
 def told(
@@ -74,7 +86,8 @@ def _tag_models(order: Order) -> Done:
 
 
 def _roll_back(order: Order) -> Done:
-    steps = bulk.roll_back(order.targets, actor=order.actor, reason=order.reason, at=order.at)
+    again = bool(order.fields.get("again"))
+    steps = bulk.roll_back(order.targets, actor=order.actor, reason=order.reason, at=order.at, again=again)
     refused = {each.registered_model.pk: each.refusal for each in steps if each.refusal}
     return told(order, changed=len(steps) - len(refused), verb="Rolled back", refused=refused)
 
@@ -157,6 +170,6 @@ MODEL_ACTIONS = (
     _action(
         "roll-back-many", "Roll back selected", "undo", "registry.rollback_registeredmodel",
         ("Roll back", "The champion before the present one serves at once. The next retraining may promote again."),
-        _roll_back, preview=preview_roll_back, variant=ActionVariant.DANGER,
+        _roll_back, preview=preview_roll_back, form=RollBackManyForm, variant=ActionVariant.DANGER,
     ),
 )  # fmt: skip

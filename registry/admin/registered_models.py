@@ -58,7 +58,9 @@ def _named(champion: ModelVersion) -> Any:
     named = display.link(champion, f"v{champion.number} · {champion.label}")
     if champion.state == ModelVersion.State.READY:
         return named
-    return display.joined(named, display.badge(champion.state), "the last good one before it answers; its page says why")
+    return display.joined(
+        named, display.badge(champion.state), "the last good one before it answers; its page says why"
+    )
 
 
 def _waiting(request: HttpRequest, model: RegisteredModel) -> Any:

@@ -86,7 +86,10 @@ def verify(given: Seal, content: bytes, *, signed_by: str = "") -> str:
     if not hmac.compare_digest(expected.encode(), given.mac.encode()):
         raise SignatureUnknown(f"The seal was not made with the key that is set here as {name[:64]!r}.")
     if hashlib.sha256(content).hexdigest() != given.digest:
-        raise SignatureUnknown("The bundle is not the one that was sealed.")
+        raise SignatureUnknown(
+            "The bundle is not the one that was sealed.",
+            next_step="Download it again, and give the seal of that very download.",
+        )
     return name
 
 

@@ -71,7 +71,7 @@ class RolledBackAlready(errors.Conflict):
     """What serves is there because of a roll back, so the same call once more would go further than anybody meant."""
 
     code = "rolled_back_already"
-    next_step = "Say `again` (on the command line --again) to go back one champion more."
+    next_step = "To go back one champion more say `again`: --again on the command line, a box on the page."
 
 
 class NothingToRollBackTo(errors.Conflict):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from registry import artifacts, errors, store
 from registry.artifacts import signatures
+from registry.lifecycle import admission
 from registry.models import Fleet, ModelVersion
 
 BATCH_ROWS = 500
@@ -25,6 +26,8 @@ class Checked:
 
     version: ModelVersion
     refused: errors.PerennialError | None = None
+    was_unreadable: bool = False
+    """Whether a trainer refused its forecaster when it came: sound bytes do not help it."""
 
     @property
     def is_broken(self) -> bool:
@@ -34,7 +37,7 @@ class Checked:
     @property
     def can_be_released(self) -> bool:
         """Whether it is quarantined although its bytes hold, such as after they were put back."""
-        return self.refused is None and self.version.state == State.QUARANTINED
+        return self.refused is None and self.version.state == State.QUARANTINED and not self.was_unreadable
 
 
 def check(*, fleet: Fleet | None = None) -> Iterator[Checked]:
@@ -48,8 +51,9 @@ def check(*, fleet: Fleet | None = None) -> Iterator[Checked]:
         rows = rows.filter(fleet=fleet)
     batch = list(rows[:BATCH_ROWS])
     while batch:
+        unreadable = admission.refused([each.pk for each in batch if each.state == State.QUARANTINED])
         for version in batch:
-            yield Checked(version=version, refused=_refusal(version))
+            yield Checked(version=version, refused=_refusal(version), was_unreadable=version.pk in unreadable)
         batch = list(rows.filter(pk__gt=batch[-1].pk)[:BATCH_ROWS])
 
 

@@ -153,6 +153,30 @@ def test_after_an_action_on_many_the_list_is_filtered_as_it_was(models: list[Reg
     assert away.headers["Location"].startswith(f"{listing}?")
 
 
+def test_models_that_were_rolled_back_go_further_only_where_the_box_is_ticked(models: list[RegisteredModel]) -> None:
+    approver, address = admin_pages.client(role="approver"), many(RegisteredModel, "roll-back-many")
+    model = models[0]
+    model.refresh_from_db()
+    assert model.champion is not None
+    first = model.champion.number
+    factories.champion(registered_model=model)
+    factories.champion(registered_model=model)
+    sent = {"ids": str(model.pk), "reason": "Bad data."}
+
+    def number() -> int:
+        model.refresh_from_db()
+        assert model.champion is not None
+        return model.champion.number
+
+    before = number()
+    approver.post(address, sent)
+    once = number()
+    page = approver.post(address, sent, follow=True)
+    assert (number(), "To go back one champion more" in admin_pages.text(page)) == (once, True)
+    approver.post(address, {**sent, "again": "on"})
+    assert before > once > number() == first
+
+
 def test_a_single_version_is_refused_on_its_page(models: list[RegisteredModel]) -> None:
     approver = admin_pages.client(role="approver")
     champion = ModelVersion.objects.get(registered_model=models[0], number=2)

@@ -95,8 +95,12 @@ def test_the_broken_ones_are_quarantined_where_asked_and_released_after_the_repa
     assert refused[versions[0].pk].code == "artifact_corrupted"
 
     container_of(artifact_folder, versions[0]).write_bytes(whole)
+    # What a trainer refused is sound too, and can never be released.
+    ModelVersion.objects.filter(pk=versions[1].pk).update(state="pending")
+    lifecycle.turn_away([versions[1].pk], actor="inspection", reason="No forecaster.", at=NOW)
     status, text = run("--json")
     assert status == 0 and json.loads(text)["can_be_released"] == [str(versions[0].pk)]
+    assert f"Quarantined, but sound: {versions[0]}." in " ".join(run()[1].split())
     done = lifecycle.release([versions[0].pk], actor="ops", reason="put back from the backup", at=NOW)
     assert done.changed == {versions[0].pk}
     assert artifacts.load(ModelVersion.objects.get(pk=versions[0].pk)) == b"one" * 9

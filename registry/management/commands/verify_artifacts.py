@@ -9,6 +9,7 @@ from uuid import UUID
 
 from registry import lifecycle, terminal, timestamps
 from registry.errors import PerennialError
+from registry.models import ModelVersion
 from registry.upkeep import verification
 from registry.upkeep.verification import Checked
 
@@ -27,7 +28,7 @@ class _Sum:
     unjudged: int = 0
     quarantined: int = 0
     told: list[dict[str, object]] = field(default_factory=list)
-    releasable: list[str] = field(default_factory=list)
+    releasable: list[ModelVersion] = field(default_factory=list)
 
 
 class Command(terminal.Command):
@@ -68,7 +69,7 @@ class Command(terminal.Command):
     def _note(self, seen: _Sum, checked: Checked, *, is_json: bool) -> None:
         seen.checked += 1
         if checked.can_be_released and len(seen.releasable) < TOLD:
-            seen.releasable.append(str(checked.version.pk))
+            seen.releasable.append(checked.version)
         if (refused := checked.refused) is None:
             seen.read_bytes += checked.version.artifact_size
             return
@@ -83,7 +84,7 @@ class Command(terminal.Command):
         if options["json"]:
             counts = {name: getattr(seen, name) for name in ("checked", "broken", "unjudged", "quarantined")}
             read = {"read_bytes": seen.read_bytes}
-            self.print_json({**counts, **read, "refused": seen.told, "can_be_released": seen.releasable})
+            self.print_json({**counts, **read, "refused": seen.told, "can_be_released": [str(each.pk) for each in seen.releasable]})
             return
         if not seen.checked:
             self.say("No version is stored yet: nothing to verify.")
@@ -93,7 +94,7 @@ class Command(terminal.Command):
         if seen.broken:
             self.say(_advice(seen, asked=options["quarantine"]))
         if seen.releasable:
-            self.say(f"Quarantined, but sound: {', '.join(seen.releasable)}. Release them to use them again.")
+            self.say(f"Quarantined, but sound: {', '.join(map(str, seen.releasable))}. Release them to use them again.")
 
 
 def _advice(seen: _Sum, *, asked: bool) -> str:
