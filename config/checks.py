@@ -27,7 +27,10 @@ TICK_SILENT = timedelta(seconds=60)  # the dispatcher ticks every second, the sl
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """What one look found: `ok`, `degraded` (work waits or is done twice) or `failed` (nothing can be served)."""
+    """What one look found: `ok`, `degraded` (work waits or is done twice) or `failed` (nothing can be served).
+
+    Also `unknown`, where nobody has looked yet; that counts for nothing.
+    """
 
     name: str
     state: str
@@ -77,13 +80,16 @@ def _ledger() -> Finding:
 
 def _stores(now: datetime) -> list[Finding]:
     """Never `failed`: champions and forecasts are read from rows, and runs wait or end with an error of their own."""
-    troubles = {each.purpose: each for each in store_watch.troubles(now=now)}
-    return [_store(purpose, troubles.get(purpose)) for purpose in ownership.in_use()]
+    known = store_watch.known(now=now)
+    return [_store(purpose, known) for purpose in ownership.in_use()]
 
 
-def _store(purpose: str, trouble: store_watch.Trouble | None) -> Finding:
+def _store(purpose: str, known: Mapping[str, store_watch.Trouble | None]) -> Finding:
     name = {ownership.ARTIFACTS: "artifact_store", ownership.BACKUP: "backup_store"}[purpose]
-    if trouble is None:
+    if purpose not in known:
+        sentence = "No worker has looked at it yet since periodic jobs run."
+        return Finding(name=name, state="unknown", sentence=sentence, details={})
+    if (trouble := known[purpose]) is None:
         return Finding(name=name, state="ok", sentence="", details={})
     details = {"code": trouble.code, "next_step": trouble.next_step, "since": trouble.since.isoformat()}
     return Finding(name=name, state="degraded", sentence=trouble.sentence, details=details)

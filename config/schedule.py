@@ -29,8 +29,8 @@ def sweeps(training: TrainingConf) -> dict[str, Sweep]:
         # Files follow within 10 s: two of these, and the work of one. A store or a network folder that hangs holds up
         # its queue for minutes, so nothing else waits there.
         "export": Sweep(task="registry.export", every=5, queue="export"),
-        # Where a sweep works for its minute, or a store hangs, this is late, and pages say so.
-        "stores": Sweep(task="registry.look_at_stores", every=30, queue="maintenance"),
+        # Each is a look at one store, in turn. Where a sweep works for its minute, or a store hangs, this is late.
+        "stores": Sweep(task="registry.look_at_stores", every=15, queue="maintenance"),
         # These work for a minute at a time, on a queue where nothing else waits for them.
         "retention": Sweep(task="registry.mark", every=HOUR, queue="maintenance"),
         # A round every hour; the ticks between go on with one that a minute did not suffice for.

@@ -82,9 +82,14 @@ def sweep_temporary(**_: Any) -> None:
         ticks.keep("temporary", step.resume, at=now)
 
 
-@shared_task(name="registry.look_at_stores", time_limit=store_watch.LOOK_SECONDS)
+@shared_task(
+    name="registry.look_at_stores",
+    time_limit=store_watch.LOOK_SECONDS,
+    # Celery refuses to send a task whose soft limit, that of all tasks, lies beyond its hard one.
+    soft_time_limit=store_watch.LOOK_SECONDS,
+)
 def look_at_stores(**_: Any) -> None:
-    """Note whether the stores are there; a page or a probe that told it would have to wait for them."""
+    """Note whether the store whose turn it is is there; a page or a probe that told it would have to wait for it."""
     now, _until = _begin("stores")
     store_watch.look(at=now)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar, Literal, NoReturn, TextIO, cast
@@ -34,19 +35,23 @@ STYLES = {
 LONGEST_STATE = 12
 COLOURS = {word: colour for colour, words in STYLES.items() for word in words}
 
+# What a terminal obeys, what turns the order of letters round, and what stands for a byte of a name that is not UTF-8.
+_UNWRITABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_BREAKS = re.compile("[\n\t]")
+
 
 class Failed(CommandError):
     """The command could not do what it was asked; ends with status 1."""
 
     def __init__(self, sentence: str, returncode: int = FAILED) -> None:
-        super().__init__(sentence, returncode=returncode)
+        super().__init__(readable(sentence), returncode=returncode)
 
 
 class Refused(CommandError):
     """What was asked cannot be meant; ends with status 2."""
 
     def __init__(self, sentence: str, returncode: int = USAGE) -> None:
-        super().__init__(sentence, returncode=returncode)
+        super().__init__(readable(sentence), returncode=returncode)
 
 
 class Command(BaseCommand):
@@ -101,7 +106,11 @@ class Command(BaseCommand):
 
     def say(self, text: str = "") -> None:
         """Write one paragraph for a person."""
-        self.console.print(text)
+        self.console.print(readable(text))
+
+    def warn(self, text: str) -> None:
+        """Write one paragraph beside what the command answers."""
+        self.stderr.write(readable(text))
 
     def print_json(self, value: object) -> None:
         """Write one JSON value for a program."""
@@ -112,13 +121,23 @@ class Command(BaseCommand):
         raise SystemExit(status)
 
 
+def readable(text: str) -> str:
+    """Return a text as it may be written to a terminal: what is neither a letter nor a line break, as its escape."""
+    return _UNWRITABLE.sub(_escape, text)
+
+
+def _escape(found: re.Match[str]) -> str:
+    return found.group().encode("unicode_escape").decode()
+
+
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, caption: str = "") -> Table:
     """Return a table for `Command.console`.
 
     A column whose name ends in `>` is aligned to the right; one whose name ends in `~` may be broken into lines.
     """
     made = Table(
-        title=title, title_justify="left", title_style="bold", caption=caption or None, caption_justify="left",
+        title=readable(title), title_justify="left", title_style="bold",
+        caption=readable(caption) or None, caption_justify="left",
         box=rich.box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0),
     )  # fmt: skip
     for column in columns:
@@ -130,8 +149,9 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], 
 
 
 def _cell(value: object) -> Text:
-    text = "-" if value in (None, "") else str(value)
-    return Text(text, style=COLOURS.get(text.split()[0], "") if len(text) <= LONGEST_STATE else "")
+    # A break within a cell would look like a row.
+    text = "-" if value in (None, "") else _BREAKS.sub(_escape, readable(str(value)))
+    return Text(text, style=COLOURS.get(text.partition(" ")[0], "") if len(text) <= LONGEST_STATE else "")
 
 
 def number(value: float | None, digits: int = 4) -> str | None:

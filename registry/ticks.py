@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from registry.models import Bookmark, Tick
 
+BREAK = timedelta(minutes=1)
+"""The dispatcher ticks every second: after so long without any tick beat, or who hears it, was down."""
+_STEADY = "ticking"
+
 
 def record(name: str, *, at: datetime) -> None:
-    """Note that a periodic job runs now."""
+    """Note that a periodic job runs now, and where none ran for a while that they begin anew."""
+    if (before := last()) is None or at - before > BREAK:
+        note(_STEADY, 0, at=at)
     Tick.objects.update_or_create(name=name, defaults={"at": at})
 
 
 def last() -> datetime | None:
     """Return when any periodic job last ran; None before beat's first tick."""
     return Tick.objects.order_by("-at").values_list("at", flat=True).first()
+
+
+def steady_since(*, now: datetime) -> datetime | None:
+    """Return since when periodic jobs have run without a break; None where none runs now."""
+    found = last()
+    if found is None or now - found > BREAK:
+        return None
+    # Where they have run without a break since before there was this note, the oldest tick is the best there is.
+    return kept_at(_STEADY) or Tick.objects.order_by("at").values_list("at", flat=True).first()
 
 
 def reached(name: str) -> int:

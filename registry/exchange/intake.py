@@ -23,7 +23,7 @@ from registry import enrolment, errors, lifecycle, rows
 from registry.exchange import seals, sifting
 from registry.exchange.deliveries import Delivery, Particulars
 from registry.exchange.sifting import Sifted
-from registry.lifecycle import Registration, Stored, VersionIdTaken, admission
+from registry.lifecycle import ArtifactSwept, Registration, Stored, VersionIdTaken, admission
 from registry.models import Fleet, ModelVersion
 
 _MODELS = "SELECT entity_key, id FROM registry_registeredmodel WHERE fleet_id = %s AND entity_key = ANY(%s)"
@@ -102,8 +102,8 @@ def register(
     )
     try:
         return work()
-    except VersionIdTaken:
-        # Between the look and the insert somebody took one of the ids; by now the look sees it.
+    except (VersionIdTaken, ArtifactSwept):
+        # Between the look and the insert somebody took one of the ids, or a time ended; by now the look sees it.
         return work()
 
 
@@ -137,7 +137,7 @@ def _register(
 ) -> list[ModelVersion | errors.PerennialError]:
     # Where no models are made the registration is the only change, and is a transaction by itself.
     with transaction.atomic() if create else nullcontext():
-        decided = _without_taken(parcels)
+        decided = _without_taken([_fresh(each) for each in parcels])
         owners = _owners(fleet, decided, known=known, create=create, actor=actor, cause=cause, at=at)
         wanted = [_registration(each, owners) if isinstance(each, Parcel) else each for each in decided]
         sound = [each for each in wanted if isinstance(each, Registration)]
@@ -208,6 +208,15 @@ def _without_taken(
         decided.append(_taken(each.version_id) if each.version_id in taken else each)
         taken.add(each.version_id)
     return decided
+
+
+def _fresh(each: Parcel | errors.PerennialError) -> Parcel | errors.PerennialError:
+    if isinstance(each, errors.PerennialError) or not each.stored.kept.is_over:
+        return each
+    return ArtifactSwept(
+        "It was stored so long before it could be registered that a sweep may have taken it as nobody's.",
+        next_step="Send it again.",
+    )
 
 
 def _says_its_id(each: Parcel | Sifted) -> bool:

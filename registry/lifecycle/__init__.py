@@ -16,7 +16,7 @@ from uuid import UUID
 from django.db import transaction
 
 from registry import artifacts, history, reasons
-from registry.artifacts import Stored
+from registry.artifacts import ArtifactSwept, Stored
 from registry.lifecycle import admission, placing, pointers, registration, succession
 from registry.lifecycle.placing import NOMINATED, REJECTED, ChampionMoved, Placed, RolledBack
 from registry.lifecycle.pointers import Move
@@ -46,6 +46,7 @@ from registry.reasons import ReasonMissing
 
 __all__ = [
     "AlreadyChampion",
+    "ArtifactSwept",
     "ChampionMoved",
     "MetadataInvalid",
     "Move",

@@ -73,7 +73,7 @@ class Command(terminal.Command):
 
     def _say(self, version: ModelVersion, done: Done, would: str) -> None:
         if error := done.refused.get(version.pk):
-            self.stderr.write(str(error))
+            self.warn(str(error))
         elif version.pk in done.changed:
             self.say(f"{version} ({version.label}) {would} {self.done}.")
         else:

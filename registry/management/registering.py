@@ -5,41 +5,48 @@ What is refused leaves the others be. Whatever ends the command half-way, what w
 
 from __future__ import annotations
 
-import json
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from registry import errors, terminal, timestamps
+from rich.table import Table
+
+from registry import deadlines, errors, terminal, timestamps
 from registry.exchange import intake
 from registry.exchange.deliveries import Delivery
 from registry.management.sending import Origin, Sent
+from registry.management.telling import Told, Words
 from registry.models import Fleet, ModelVersion
 
 # Registered in one transaction; their bytes are not kept, what is said of them is.
 SLICE = 500
+# What comes slowly is registered, and told, before the slice is full.
+SLICE_SECONDS = 10.0
 Result = ModelVersion | errors.PerennialError
+Became = tuple[Origin, Result]
 
 
-def register(fleet: Fleet, sent: Iterator[Sent], *, create: bool, told: Told) -> None:
+def register(fleet: Fleet, sent: Iterator[Sent], *, create: bool, told: Told[Became]) -> None:
     """Register all that is sent, and tell each. Raises StoreUnavailable; what was told before stays registered."""
-    is_whole = False
-    try:
-        while told.tell_all(*_slice(fleet, sent, create=create)):
-            pass
-        is_whole = True
-    finally:
-        if told.count or is_whole:
-            told.end()
+    while some := _slice(fleet, sent, create=create):
+        told.tell(some)
 
 
-def _slice(fleet: Fleet, sent: Iterator[Sent], *, create: bool) -> tuple[list[Origin], list[Result]]:
+def _slice(fleet: Fleet, sent: Iterator[Sent], *, create: bool) -> list[Became]:
     origins: list[Origin] = []
-    parcels = intake.store(fleet, _deliveries(islice(sent, SLICE), origins))
+    parcels = intake.store(fleet, _deliveries(_in_time(sent), origins))
     if not origins:
-        return [], []
-    return origins, intake.register(fleet, parcels, actor=terminal.actor(), at=timestamps.utc_now(), create=create)
+        return []
+    results = intake.register(fleet, parcels, actor=terminal.actor(), at=timestamps.utc_now(), create=create)
+    return list(zip(origins, results, strict=True))
+
+
+def _in_time(sent: Iterator[Sent]) -> Iterator[Sent]:
+    until = deadlines.after(SLICE_SECONDS)
+    for each in islice(sent, SLICE):
+        yield each
+        if until.is_over:
+            return
 
 
 def _deliveries(sent: Iterable[Sent], origins: list[Origin]) -> Iterator[Delivery | errors.PerennialError]:
@@ -49,70 +56,32 @@ def _deliveries(sent: Iterable[Sent], origins: list[Origin]) -> Iterator[Deliver
         yield each.delivery
 
 
-class Told(ABC):
-    """Tells what became of each, some at a time, and keeps only how many there were."""
+class Registered(Words[Became]):
+    """What is said of versions that were to be registered."""
 
-    def __init__(self, command: terminal.Command) -> None:
-        self._command = command
-        self.registered = self.refused = 0
+    done = "registered"
 
-    @property
-    def count(self) -> int:
-        """How many have been told."""
-        return self.registered + self.refused
-
-    def tell_all(self, origins: Sequence[Origin], results: Sequence[Result]) -> bool:
-        """Tell some more; return whether there were any."""
-        self._tell(list(zip(origins, results, strict=True)))
-        self._command.stdout.flush()
-        registered = sum(isinstance(each, ModelVersion) for each in results)
-        self.registered, self.refused = self.registered + registered, self.refused + len(results) - registered
-        return bool(origins)
-
-    @abstractmethod
-    def _tell(self, told: Sequence[tuple[Origin, Result]]) -> None: ...
-
-    @abstractmethod
-    def end(self) -> None:
-        """Say how many there were."""
-
-
-class Tables(Told):
-    """For people: a table for each slice, and a sentence."""
-
-    def __init__(self, command: terminal.Command, *, after: str) -> None:
-        super().__init__(command)
+    def __init__(self, *, after: str) -> None:
         self._after = after
 
-    def _tell(self, told: Sequence[tuple[Origin, Result]]) -> None:
-        if told:
-            rows = [(*each.place.values(), each.entity, *_row(result)) for each, result in told]
-            place = next(iter(told[0][0].place))
-            self._command.console.print(terminal.table("", [place, "entity", "version>", "state", "why not~"], rows))
+    def is_done(self, each: Became) -> bool:
+        """Whether it is a version now."""
+        return isinstance(each[1], ModelVersion)
 
-    def end(self) -> None:
-        after = f" {self._after}" if self.registered else ""
-        self._command.say(f"{self.registered} registered, {self.refused} refused.{after}")
+    def table(self, some: Sequence[Became], *, is_first: bool) -> Table:
+        """Return a row for each, with the place that it came from."""
+        rows = [(*origin.place.values(), origin.entity, *_row(result)) for origin, result in some]
+        place = next(iter(some[0][0].place))
+        return terminal.table("", [place, "entity", "version>", "state", "why not~"], rows)
 
+    def sentence(self, *, done: int, refused: int) -> str:
+        """Return how many, and what comes next."""
+        return f"{done} registered, {refused} refused." + (f" {self._after}" if done else "")
 
-class Json(Told):
-    """For programs: one object, whose results are written as they come and whose counts stand at its end."""
-
-    _before = '{"results": ['
-
-    def _tell(self, told: Sequence[tuple[Origin, Result]]) -> None:
-        for each, result in told:
-            entity = {"entity": each.entity} if each.entity else {}
-            self._write(f"{self._before}\n  {json.dumps({**each.place, **entity, **_plain(result)})}")
-            self._before = ","
-
-    def end(self) -> None:
-        head = "" if self.count else self._before
-        counts = json.dumps({"registered": self.registered, "refused": self.refused})
-        self._write(f"{head}\n ],\n {counts.removeprefix('{')}\n")
-
-    def _write(self, text: str) -> None:
-        self._command.stdout.write(text, ending="")
+    def plain(self, each: Became) -> Mapping[str, Any]:
+        """Return the place, the entity where it is known, and the version or why there is none."""
+        origin, result = each
+        return {**origin.place, **({"entity": origin.entity} if origin.entity else {}), **_plain(result)}
 
 
 def _row(result: Result) -> tuple[str, str, str]:

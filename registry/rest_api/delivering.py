@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry import conf, enrolment, errors, timestamps
-from registry.exchange import intake
+from registry.exchange import intake, reading
 from registry.exchange.deliveries import Delivery
 from registry.exchange.intake import Parcel
 from registry.models import Fleet, ModelVersion
@@ -86,7 +86,7 @@ class ModelVersions(uploads.UploadView, versions.VersionList):
         """
         given = parsing.query(request, DeliveryQuery)
         owner, known = _owner(request, fleet, entity, create=given["create"])
-        sent = uploads.parts(request, files=uploads.FILES)
+        sent = uploads.parts(request, files=reading.FILES)
         delivery = Delivery(entity=entity, said=sent.said, **sent.files)
         return _register_one(request, owner, delivery, known=known, cause=intake.REGISTRATION)
 
@@ -143,7 +143,8 @@ class FleetVersions(views.ApiView):
         """
         given = parsing.query(request, DeliveryQuery)
         owner = scope.fleet(request, fleet)
-        lines = cast(Lines, request.data)
+        # Without a body nothing is parsed, and the data is an empty dict.
+        lines = cast(Lines, request.data or Lines(body=b""))
         if lines.count() > (most := conf.current().bulk_items) + 1:
             raise parsing.BodyTooLarge(f"These are more than {most} lines. Send them in several calls.")
         named: list[dict[str, Any]] = []
@@ -209,7 +210,7 @@ def _text(said: dict[str, Any], name: str) -> str:
 def _deliveries(lines: Lines, named: list[dict[str, Any]]) -> Iterator[Delivery | errors.PerennialError]:
     """Yield what the lines hold, one at a time, and put down of each which line it was and of what entity."""
     for number, line in lines:
-        each = uploads.delivery(line)
+        each = reading.delivery(line)
         entity = {"entity": each.entity[:128]} if isinstance(each, Delivery) else {}
         named.append({"line": number, **entity})
         yield each

@@ -12,7 +12,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from registry import conf, timestamps
+from registry import conf, strict_json, timestamps
 from registry.history import ledger_export, service_record
 from registry.history.ledger_export import Wanted
 from registry.rest_api import shapes
@@ -98,7 +98,7 @@ class FleetChampions(views.ApiView):
         """List the champion of every model at an instant, by entity. Models that had none then are left out."""
         given = parsing.query(request, ChampionsQuery)
         after = paging.decode(given["cursor"], (str,))[0] if "cursor" in given else ""
-        parsing.check_text(after)
+        strict_json.check_text(after)
         found = service_record.champions_at(
             scope.fleet(request, fleet),
             given.get("at") or timestamps.utc_now(),

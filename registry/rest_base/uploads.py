@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import binascii
 import hashlib
 import io
 from collections.abc import Iterator, Mapping
@@ -18,16 +17,12 @@ from rest_framework import exceptions, parsers
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
 from rest_framework.request import Request
 
-from registry import conf, errors, reasons
-from registry.exchange.deliveries import Delivery
+from registry import conf, errors
+from registry.exchange import reading
 from registry.rest_base import parsing, views
 
 # Predictions of a version in full are among it.
 METADATA_BYTES = 8 * 1024**2
-# Parsed, an empty list takes twenty times its bytes; a number in full hardly more than it has. So values are counted.
-VALUES = 1_000_000
-FILES = frozenset({"bundle", "forecaster"})
-"""What a version is delivered as: one of these."""
 
 
 class UploadView(views.ApiView):
@@ -83,7 +78,7 @@ class PartsParser(parsers.BaseParser):
     media_type = "multipart/form-data"
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
-        """Return `Parts`. Raises ParseError (400) or BodyTooLarge (413)."""
+        """Return `Parts`. Raises ParseError and Malformed (400) or BodyTooLarge and TooLarge (413)."""
         request = parser_context["request"]
         most = conf.current().max_artifact_bytes + METADATA_BYTES
         _refuse_larger(int(request.META.get("CONTENT_LENGTH") or 0), most)
@@ -126,35 +121,6 @@ def parts(request: Request, *, files: frozenset[str]) -> Parts:
     return found
 
 
-def delivery(line: bytes) -> Delivery | errors.PerennialError:
-    """Return what a line of JSON delivers, its files in base64, or why it is not taken."""
-    try:
-        said = read_values(line)
-        if not isinstance(said, dict) or not isinstance(entity := said.pop("entity", None), str):
-            return errors.Invalid('The line is no JSON object with an "entity".', field="entity")
-        files = {name: decoded(said.pop(name), name) for name in FILES if name in said}
-    except exceptions.ValidationError:
-        return errors.Invalid("A file of this line is not base64.")
-    except exceptions.APIException as error:
-        return errors.Invalid(reasons.ended(str(error.detail)))
-    return Delivery(entity=entity, said=said, **files)
-
-
-def read_values(text: bytes) -> Any:
-    """Return what a JSON text says, with at most `VALUES` values. Raises ParseError, BodyTooLarge."""
-    if sum(map(text.count, (b",", b"[", b"{"))) > VALUES:
-        raise parsing.BodyTooLarge(f"These are more than {VALUES} values of JSON (commas and brackets). Send a bundle.")
-    return parsing.read_json(text)
-
-
-def decoded(text: Any, name: str) -> bytes:
-    """Return the bytes of base64. Raises ValidationError."""
-    try:
-        return binascii.a2b_base64(text, strict_mode=True)
-    except (binascii.Error, ValueError, TypeError) as error:
-        raise exceptions.ValidationError({name: ["This is not base64."]}) from error
-
-
 class _InMemory(FileUploadHandler):
     """Keeps files in memory, together at most as large as one artifact; nothing is written under any name."""
 
@@ -194,7 +160,7 @@ def _parts(fields: dict[str, bytes], files: dict[str, bytes]) -> Parts:
         raise parsing.BodyTooLarge(f"The metadata is larger than the {METADATA_BYTES} bytes allowed.")
     if fields:
         raise exceptions.ParseError(f"The part {min(fields)[:64]!r} is no file; say it in the part metadata, in JSON.")
-    said = read_values(text)
+    said = reading.read_values(text)
     if not isinstance(said, dict):
         raise exceptions.ParseError("The part metadata is no JSON object.")
     return Parts(files=files, said=said)
@@ -203,5 +169,8 @@ def _parts(fields: dict[str, bytes], files: dict[str, bytes]) -> Parts:
 def _from_json(body: Any, names: frozenset[str]) -> Parts:
     if not isinstance(body, dict):
         raise exceptions.ValidationError("The body is no JSON object.")
-    files = {name: decoded(body[name], name) for name in names if name in body}
+    try:
+        files = {name: reading.decoded(body[name], name) for name in names if name in body}
+    except errors.Invalid as error:
+        raise exceptions.ValidationError({str(error.field): [error.sentence]}) from error
     return Parts(files=files, said={name: value for name, value in body.items() if name not in names})

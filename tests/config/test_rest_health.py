@@ -14,6 +14,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from pytest_django.fixtures import Settings
 
 from registry import lifecycle, schema, ticks
+from registry.models import Tick
 from registry.upkeep import store_watch
 from tests.rest_client import Caller
 from training import clock
@@ -46,6 +47,20 @@ def test_an_installation_with_all_its_parts_is_ready() -> None:
     assert body["status"] == "ok", body
     assert body["checks"]["workers"]["training"] == 1
     assert body["checks"]["beat"]["last_tick"]
+
+
+@pytest.mark.django_db
+def test_a_store_at_which_nobody_looked_is_not_told_to_be_well() -> None:
+    worker("control", "export", "maintenance", "interactive", "training")
+    began = clock.now() - timedelta(minutes=11)
+    ticks.record("dispatch", at=clock.now())
+    assert ready().json()["checks"]["artifact_store"]["status"] == "unknown"
+    assert ready().json()["status"] == "ok", "there was no time to look yet"
+    Tick.objects.all().delete()
+    for seconds in range(0, 12 * 60, 60):
+        ticks.record("dispatch", at=began + timedelta(seconds=seconds))
+    body = ready().json()
+    assert (body["status"], body["checks"]["artifact_store"]["code"]) == ("degraded", "store_unseen")
 
 
 @pytest.mark.django_db

@@ -14,7 +14,7 @@ from django.db import OperationalError
 from psycopg.errors import LockNotAvailable
 from pytest_django import Settings
 
-from registry import bulk, identifiers, lifecycle
+from registry import bulk, identifiers, lifecycle, timestamps
 from registry.bulk import targets
 from registry.exchange import seals
 from registry.models import Event, ModelVersion, RegisteredModel
@@ -189,6 +189,19 @@ def test_many_are_rolled_back_after_a_preview(model: RegisteredModel) -> None:
     assert (nothing.status, "--" in nothing.text) == (2, True)
     assert run("rollback", "bakery", "bread", "--all", "--reason", "x").status == 2
     assert run("rollback", "bakery", "--all", "--to", "1").status == 2
+
+
+def test_a_preview_says_where_the_target_came_within_the_time_to_undo(model: RegisteredModel) -> None:
+    since = timestamps.utc_now()
+    for _ in range(2):
+        factories.champion(registered_model=model, at=timestamps.utc_now())
+    shown = " ".join(run("rollback", "bakery", "--promoted-since", since.isoformat()).text.split())
+    assert "since then too: --again goes further" in shown
+    assert "since then too" not in run("rollback", "bakery", "--all").text
+    one = run("rollback", "bakery", "bread", "--dry-run")
+    assert (one.status, "nothing was moved" in one.text) == (0, True)
+    assert run("rollback", "bakery", "bread", "--dry-run", "--apply").status == 2
+    assert run("rollback", "bakery", "bread", "--dry-run", "--to", "1").status == 2
 
 
 def test_a_roll_back_of_many_that_breaks_off_says_what_has_moved(

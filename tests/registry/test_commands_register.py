@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
+import os
+import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,9 +14,10 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
-from registry import errors
+from registry import errors, terminal
 from registry.exchange import intake
 from registry.management import registering, sending
+from registry.management.commands.register import Command
 from registry.models import Event, Fleet, ModelVersion
 from registry.store import StoreUnavailable
 from tests import factories
@@ -197,3 +201,97 @@ def test_an_error_of_the_registry_keeps_its_code() -> None:
         "detail": "It is.",
         "next_step": "Mend it.",
     }
+
+
+def test_what_is_no_file_is_refused_at_once_and_the_others_go_in(fleet: Fleet, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "rolls").mkdir(parents=True)
+    (elsewhere / "rolls" / "one.bundle").write_bytes(packed())
+    folder = tmp_path / "folder"
+    (folder / "cake.bundle").mkdir(parents=True)
+    (folder / "bread.bundle").write_bytes(packed())
+    os.mkfifo(folder / "pipe.bundle")
+    (folder / "zero.bundle").symlink_to("/dev/zero")
+    (folder / "link.bundle").symlink_to(folder / "bread.bundle")
+    (folder / "rolls").symlink_to(elsewhere / "rolls")
+    said = register("--folder", folder, "--create", "--json")
+    told = {each["file"]: each.get("detail", each.get("state")) for each in json.loads(said.text)["results"]}
+    assert told.pop("bread.bundle") == "pending"
+    assert {name: detail.split(" is ")[1].split(";")[0] for name, detail in told.items()} == {
+        "cake.bundle": "no file.",
+        "pipe.bundle": "no file.",
+        "zero.bundle": "a link",
+        "link.bundle": "a link",
+        "rolls/one.bundle": "a link",
+    }
+    assert ModelVersion.objects.count() == 1
+
+
+@pytest.mark.parametrize("option", ["--bundle", "--forecaster"])
+def test_a_person_may_name_a_link_but_neither_a_pipe_nor_a_device(fleet: Fleet, tmp_path: Path, option: str) -> None:
+    pipe, endless = tmp_path / "pipe", tmp_path / "endless"
+    os.mkfifo(pipe)
+    endless.symlink_to("/dev/zero")
+    for path in (pipe, endless):
+        said = register("bread", option, path)
+        assert (said.status, said.text) == (2, f"{path} is no file.")
+    (tmp_path / "bread.bundle").write_bytes(packed())
+    named = tmp_path / "named"
+    named.symlink_to(tmp_path / "bread.bundle")
+    assert register("bread", "--bundle", named).status == 0
+
+
+def test_a_file_beyond_the_limit_is_refused_before_it_is_whole_in_memory(
+    fleet: Fleet, tmp_path: Path, settings: Settings
+) -> None:
+    settings.PERENNIAL_REGISTRY = {**settings.PERENNIAL_REGISTRY, "max_artifact_bytes": 1024**2}
+    with (tmp_path / "large").open("wb") as large:
+        large.truncate(64 * 1024**2)
+    tracemalloc.start()
+    said = register("bread", "--bundle", tmp_path / "large")
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (said.status, "more than 1048576 bytes" in said.text) == (2, True)
+    assert most < 16 * 1024**2
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_any_file_name_is_told_and_none_commands_the_terminal(fleet: Fleet, tmp_path: Path, as_json: bool) -> None:
+    (tmp_path / "bread.bundle").write_bytes(packed())
+    for name in (b"caf\xe9.bundle", b"red\x1b[31m.bundle", b"two\nlines.bundle"):
+        (tmp_path / os.fsdecode(name)).write_bytes(packed())
+    said = register("--folder", tmp_path, *(["--json"] if as_json else []))
+    said.text.encode()
+    assert said.status == 1
+    assert "\x1b" not in said.text
+    assert ModelVersion.objects.count() == 1
+    if as_json:
+        assert {each["file"] for each in said.json["results"]} >= {"caf\udce9.bundle", "red\x1b[31m.bundle"}
+    else:
+        assert all(name in said.text for name in (r"caf\udce9.bundle", r"red\x1b[31m.bundle", r"two\nlines.bundle"))
+        assert "1 registered, 3 refused" in said.text
+
+
+def test_what_comes_slowly_is_registered_before_a_slice_is_full(
+    fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registering, "SLICE_SECONDS", 0.0)
+    path = written(tmp_path, *(line("bread") for _ in range(3)))
+    sent = sending.lines(io.BytesIO(path.read_bytes()))
+    slices = [len(registering._slice(fleet, sent, create=False)) for _ in range(4)]
+    assert slices == [1, 1, 1, 0]
+    assert ModelVersion.objects.count() == 3
+
+
+def test_a_sentence_commands_no_terminal_either(fleet: Fleet) -> None:
+    command = register_command()
+    said = register("bread", "--bundle", "red\x1b[31m")
+    assert (said.status, said.text) == (2, "red\\x1b[31m cannot be read: No such file or directory.")
+    command.say("red\x1b[31m\u202e and\nwhite")
+    command.warn("blue\x1b[34m")
+    told = command.stdout._out.getvalue(), command.stderr._out.getvalue()  # type: ignore[attr-defined]
+    assert told == ("red\\x1b[31m\\u202e and\nwhite\n", "blue\\x1b[34m\n")
+
+
+def register_command() -> terminal.Command:
+    return Command(stdout=io.StringIO(), stderr=io.StringIO(), no_color=True)

@@ -7,6 +7,7 @@ import json
 import pickle
 import tracemalloc
 import zipfile
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import pytest
 import zstandard
 from pytest_django import Settings
 
-from registry import artifacts, bundle, conf, errors, identifiers, lifecycle
+from registry import artifacts, bundle, conf, deadlines, errors, identifiers, lifecycle
 from registry import limits as here
 from registry.bundle import examination, formats
 from registry.bundle.tables import Table
@@ -443,3 +444,27 @@ def test_many_are_stored_group_by_group(fleet: Fleet, monkeypatch: pytest.Monkey
     assert [getattr(each, "seed", None) for each in found] == list(range(7))
     assert len({version.artifact_container for version in ModelVersion.objects.all()}) > 2
     assert all(contents(version).metadata["seed"] == version.seed for version in ModelVersion.objects.all())
+
+
+@pytest.mark.requirement("R26")
+@pytest.mark.parametrize("late", [False, True])
+def test_one_that_was_stored_too_long_ago_is_refused_and_the_others_go_in(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch, late: bool
+) -> None:
+    parcels = intake.store(fleet, [delivery(said={"note": str(number)}) for number in range(3)])
+    old = parcels[1]
+    assert isinstance(old, intake.Parcel)
+    parcels[1] = replace(old, stored=replace(old.stored, kept=deadlines.after(-1)))
+    fresh = intake._fresh
+    looks: list[object] = []
+
+    def when_it_is_seen(each: Any) -> Any:
+        looks.append(each)
+        return each if late and len(looks) <= len(parcels) else fresh(each)
+
+    # Late: its time ends between the look and the insert.
+    monkeypatch.setattr(intake, "_fresh", when_it_is_seen)
+    found = intake.register(fleet, parcels, actor="ada", at=NOW)
+    assert [getattr(each, "code", "") for each in found] == ["", "artifact_swept", ""]
+    assert "Send it again." in str(found[1])
+    assert list(ModelVersion.objects.order_by("number").values_list("note", flat=True)) == ["0", "2"]

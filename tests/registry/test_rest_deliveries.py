@@ -79,6 +79,12 @@ def test_a_registration_asks_the_database_six_times(
         assert send(operator, ADDRESS, {"bundle": packed(forecaster=forecaster(mean=7.0))}, said).status_code == 201
 
 
+@pytest.mark.parametrize("body", [b"", b"\n \n"], ids=["nothing", "blank lines"])
+def test_no_lines_register_nothing(operator: Caller, body: bytes) -> None:
+    answer = operator.http.generic("POST", "/api/v1/fleets/bakery/versions", body, LINES)
+    assert (answer.status_code, answer.json()) == (200, {"registered": 0, "refused": 0, "results": []})
+
+
 @pytest.mark.requirement("R01", "R24")
 def test_a_forecaster_with_its_metadata_and_its_id(operator: Caller) -> None:
     wanted = str(identifiers.uuid7())

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -14,7 +15,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
-from registry import conf, lifecycle, ownership, store, tasks
+from registry import conf, lifecycle, ownership, store, tasks, ticks
 from registry.models import Bookmark
 from registry.upkeep import store_watch
 from registry.upkeep.store_watch import Trouble
@@ -25,6 +26,7 @@ from tests.object_server import Bucket
 pytestmark = [pytest.mark.django_db, pytest.mark.requirement("R23")]
 MARKER = "perennial-store.json"
 MINUTE = timedelta(minutes=1)
+NIGHT = timedelta(hours=12)
 
 
 def in_use() -> None:
@@ -42,8 +44,23 @@ def codes(found: list[Trouble]) -> list[str]:
     return [each.code for each in found]
 
 
-def test_before_anybody_looked_nothing_is_said() -> None:
-    assert store_watch.troubles(now=NOW) == []
+def ticked(*, first: timedelta = timedelta(), last: timedelta) -> None:
+    """Let periodic jobs run from one instant to the other, as those of an installation that is up."""
+    for minutes in range(int(first / MINUTE), int(last / MINUTE) + 1):
+        ticks.record("dispatch", at=NOW + minutes * MINUTE)
+
+
+def test_before_anybody_looked_nothing_is_known() -> None:
+    assert store_watch.known(now=NOW) == {}
+
+
+def test_that_nobody_ever_looks_is_told_where_there_was_time_to() -> None:
+    ticked(last=9 * MINUTE)
+    assert store_watch.known(now=NOW + 10 * MINUTE) == {}
+    ticked(first=10 * MINUTE, last=11 * MINUTE)
+    [trouble] = store_watch.troubles(now=NOW + 11 * MINUTE)
+    assert (trouble.code, trouble.since) == ("store_unseen", NOW)
+    assert codes(seen(after=11 * MINUTE)) == []
 
 
 def test_a_new_store_and_one_in_use_are_no_trouble() -> None:
@@ -92,6 +109,7 @@ def test_the_backup_store_has_a_line_of_its_own_as_long_as_it_is_set(settings: S
     store.open_store(second.as_uri()).claim(store.Mark(installation=uuid4(), purpose="backup"))
     before = settings.PERENNIAL_REGISTRY
     settings.PERENNIAL_REGISTRY = {**before, "backup_url": second.as_uri()}
+    assert seen() == [], "the artifact store has the first turn"
     [trouble] = seen()
     assert (trouble.purpose, trouble.code) == ("backup", "store_foreign")
     assert trouble.sentence.startswith("The backup store belongs to another installation")
@@ -102,10 +120,86 @@ def test_the_backup_store_has_a_line_of_its_own_as_long_as_it_is_set(settings: S
 def test_where_nobody_looks_any_more_old_words_are_not_believed() -> None:
     in_use()
     assert seen() == []
+    ticked(last=11 * MINUTE)
     assert store_watch.troubles(now=NOW + 10 * MINUTE) == []
     [trouble] = store_watch.troubles(now=NOW + 11 * MINUTE)
     assert (trouble.code, trouble.since) == ("store_unseen", NOW)
     assert "-Q maintenance" in trouble.next_step
+
+
+def test_a_start_after_a_night_raises_no_alarm_and_knows_nothing_yet() -> None:
+    in_use()
+    assert seen() == []
+    ticked(last=MINUTE)
+    assert store_watch.known(now=NOW + NIGHT) == {}, "nothing runs"
+    ticked(first=NIGHT, last=NIGHT + MINUTE)
+    assert store_watch.known(now=NOW + NIGHT + MINUTE) == {}
+    ticked(first=NIGHT + 2 * MINUTE, last=NIGHT + 11 * MINUTE)
+    assert codes(store_watch.troubles(now=NOW + NIGHT + 11 * MINUTE)) == ["store_unseen"]
+
+
+def test_what_was_wrong_before_a_night_is_told_until_somebody_looks(artifact_folder: Path) -> None:
+    in_use()
+    away = artifact_folder.rename(artifact_folder.with_name("away"))
+    assert codes(seen()) == ["store_unmarked"]
+    ticked(first=NIGHT, last=NIGHT)
+    assert codes(store_watch.troubles(now=NOW + NIGHT)) == ["store_unmarked"]
+    away.rename(artifact_folder)
+    assert seen(after=NIGHT) == []
+
+
+@pytest.mark.parametrize("night", [5 * MINUTE, timedelta(hours=12)])
+def test_a_look_that_a_shutdown_ended_is_no_silent_store(monkeypatch: pytest.MonkeyPatch, night: timedelta) -> None:
+    in_use()
+    ticked(last=MINUTE)
+    assert seen() == []
+    hang(monkeypatch, "artifacts", at=NOW + MINUTE)
+    ticked(first=night, last=night)
+    assert store_watch.troubles(now=NOW + night) == []
+    hang(monkeypatch, "artifacts", at=NOW + night)
+    assert store_watch.troubles(now=NOW + night) == [], "it was asked anew"
+    monkeypatch.undo()
+    assert seen(after=night) == []
+
+
+def test_a_question_whose_asker_died_long_ago_means_that_nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    in_use()
+    assert seen() == []
+    hang(monkeypatch, "artifacts", at=NOW + MINUTE)
+    ticked(last=12 * MINUTE)
+    assert codes(store_watch.troubles(now=NOW + 5 * MINUTE)) == ["store_silent"]
+    assert codes(store_watch.troubles(now=NOW + 12 * MINUTE)) == ["store_unseen"]
+
+
+def test_a_store_that_hangs_for_long_stays_silent_and_hides_no_other(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_use()
+    settings.PERENNIAL_REGISTRY = {**settings.PERENNIAL_REGISTRY, "backup_url": (tmp_path / "second").as_uri()}
+    for minute in range(1, 30):
+        ticked(first=minute * MINUTE, last=minute * MINUTE)
+        hang(monkeypatch, "artifacts", at=NOW + minute * MINUTE)
+    [trouble] = store_watch.troubles(now=NOW + 29 * MINUTE)
+    assert (trouble.purpose, trouble.code, trouble.since) == ("artifacts", "store_silent", NOW + MINUTE)
+    assert store_watch.known(now=NOW + 29 * MINUTE)["backup"] is None
+
+
+class Ended(Exception):
+    """Stands for the end of a process that waits for a store."""
+
+
+def hang(monkeypatch: pytest.MonkeyPatch, purpose: str, *, at: datetime) -> None:
+    """Look, while the store of this purpose does not answer."""
+    standing = ownership.standing
+
+    def waits(asked: str) -> ownership.Standing:
+        if asked == purpose:
+            raise Ended
+        return standing(asked)
+
+    with monkeypatch.context() as patch, contextlib.suppress(Ended):
+        patch.setattr(ownership, "standing", waits)
+        store_watch.look(at=at)
 
 
 @pytest.mark.django_db(transaction=True)

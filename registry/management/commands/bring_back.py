@@ -36,6 +36,6 @@ class Command(terminal.Command):
             for version_id in sorted(ready.changed):
                 self.say(f"{version_id} is ready again, and held.")
             for version_id, error in refused.items():
-                self.stderr.write(f"{version_id}: {error}")
+                self.warn(f"{version_id}: {error}")
         if refused:
             self.end(terminal.FAILED)

@@ -53,7 +53,7 @@ class Command(terminal.Command):
         for step in retention.mark(scope, actor=terminal.actor(), reason=reason, at=now):
             marked += step.versions
             for version_id, error in step.refused.items():
-                self.stderr.write(f"{version_id}: {error}")
+                self.warn(f"{version_id}: {error}")
         return marked
 
     def _sweep(self, fleet: Fleet, now: datetime, *, shown: bool) -> dict[str, int]:
@@ -64,7 +64,7 @@ class Command(terminal.Command):
             "bytes": sum(step.removed.size for step in steps),
         }
         for version_id, error in (pair for step in steps for pair in step.refused.items()):
-            self.stderr.write(f"{version_id}: {error}")
+            self.warn(f"{version_id}: {error}")
         if shown:
             self.say(
                 f"Swept {display.counted(swept['versions'], 'version')}: {display.counted(swept['objects'], 'file')}, "

@@ -13,7 +13,7 @@ from typing import Any
 from registry import terminal, timestamps
 from registry.exchange import intake
 from registry.exchange.deliveries import Delivery
-from registry.management import registering, sending
+from registry.management import registering, sending, telling
 from registry.management.sending import read
 from registry.models import Fleet, ModelVersion
 
@@ -75,13 +75,20 @@ class Command(terminal.Command):
         given = [f"--{name}" for name in OF_ONE if options[name]] + (["an entity"] if options["entity"] else [])
         if given:
             raise terminal.Refused(f"{' and '.join(given)} is said of one version; say it in each line, or bundle.")
-        told = registering.Json(self) if options["json"] else registering.Tables(self, after=MANY_PENDING)
-        with _sent(options) as sent:
+        words = registering.Registered(after=MANY_PENDING)
+        with _sent(options) as sent, telling.told(self, words, as_json=options["json"]) as told:
             registering.register(fleet, sent, create=options["create"], told=told)
         if not told.count:
+            self.warn(f"There is nothing to register: {_looked_for(options)}.")
             self.end(terminal.NOTHING_TO_DO)
         if told.refused:
             self.end(terminal.FAILED)
+
+
+def _looked_for(options: dict[str, Any]) -> str:
+    if options["lines"] is not None:
+        return "no line holds anything"
+    return f"{options['folder']} has neither ENTITY{sending.SUFFIX} nor ENTITY/NAME{sending.SUFFIX}"
 
 
 @contextmanager

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from abc import ABC, abstractmethod
 from argparse import ArgumentParser
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
+from rich.table import Table
+
 from registry import bulk, lifecycle, terminal, timestamps
-from registry.bulk import Step, targets, telling
+from registry.bulk import Step, targets
+from registry.bulk import telling as steps
 from registry.bulk.targets import Wanted
-from registry.management import acting
+from registry.management import acting, telling
+from registry.management.telling import Words
 from registry.models import Fleet, RegisteredModel
 
 
@@ -35,6 +38,7 @@ class Command(terminal.Command):
             "--again", action="store_true", help="of many: also those that a roll back moved last, one further back"
         )
         parser.add_argument("--apply", action="store_true", help="of many: do it; without it only show it")
+        parser.add_argument("--dry-run", action="store_true", help="of one: only show it, as of many without --apply")
         parser.add_argument("--json", action="store_true", help="answer in JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -50,7 +54,9 @@ class Command(terminal.Command):
                 "Say which models are meant: an entity, --entity, --entity-prefix, --tag, --promoted-since or --cause; "
                 "--all for the whole fleet."
             )
-        if options["entity"]:
+        if options["dry_run"]:
+            self._many(fleet, _shown(options, wanted), {**options, "apply": False})
+        elif options["entity"]:
             self._one(terminal.find_model(fleet, options["entity"]), options)
         else:
             self._many(fleet, wanted, options)
@@ -63,23 +69,16 @@ class Command(terminal.Command):
         before, after = (each.number if each else None for each in (event.from_version, event.to_version))
         if options["json"]:
             versions = {"before": event.from_version, "to": event.to_version}
-            named = {name: telling.named(each) if each else None for name, each in versions.items()}
+            named = {name: steps.named(each) if each else None for name, each in versions.items()}
             self.print_json({"entity": model.entity_key, "outcome": "rolled_back", **named})
         else:
             self.say(f"{model} is back on v{after}, from v{before}. The next retraining may promote another version.")
 
     def _many(self, fleet: Fleet, wanted: Wanted, options: dict[str, Any]) -> None:
-        applied = options["apply"]
-        told: _Told = _Json(self, applied=applied) if options["json"] else _Tables(self, fleet, applied=applied)
-        is_whole = False
-        try:
+        words = _Back(fleet, applied=options["apply"], since=wanted.promoted_since)
+        with telling.told(self, words, as_json=options["json"]) as told:
             for models in targets.walk(targets.models(fleet, wanted)):
                 told.tell(self._step(models, options))
-            is_whole = True
-        finally:
-            # What has moved stays moved, whatever ended the rest: nobody should have to guess which.
-            if told.count or is_whole:
-                told.end()
         if not told.count:
             self.end(terminal.NOTHING_TO_DO)
         if told.refused:
@@ -96,79 +95,53 @@ class Command(terminal.Command):
         )
 
 
-class _Told(ABC):
-    """Tells the steps of a roll back some at a time, as they are done, and keeps only how many there were."""
+class _Back(Words[Step]):
+    """What is said of models that go back."""
 
-    def __init__(self, command: Command, *, applied: bool) -> None:
-        self._command = command
+    done = "rolled_back"
+
+    def __init__(self, fleet: Fleet, *, applied: bool, since: datetime | None) -> None:
+        self._fleet = fleet
         self._applied = applied
-        self.back = self.refused = 0
+        self._since = since
 
     @property
-    def count(self) -> int:
-        """How many have been told."""
-        return self.back + self.refused
+    def head(self) -> Mapping[str, Any]:
+        """Whether nothing is moved."""
+        return {"dry_run": not self._applied}
 
-    def tell(self, steps: Sequence[Step]) -> None:
-        """Tell some more."""
-        self._tell(steps)
-        self._command.stdout.flush()
-        back = sum(each.to is not None for each in steps)
-        self.back, self.refused = self.back + back, self.refused + len(steps) - back
+    def is_done(self, each: Step) -> bool:
+        """Whether it went back, or would."""
+        return each.to is not None
 
-    @abstractmethod
-    def _tell(self, steps: Sequence[Step]) -> None: ...
-
-    @abstractmethod
-    def end(self) -> None:
-        """Say how many there were."""
-
-
-class _Tables(_Told):
-    """For people: a table for each so many models, and a sentence."""
-
-    def __init__(self, command: Command, fleet: Fleet, *, applied: bool) -> None:
-        super().__init__(command, applied=applied)
-        self._fleet = fleet
-
-    def _tell(self, steps: Sequence[Step]) -> None:
+    def table(self, some: Sequence[Step], *, is_first: bool) -> Table:
+        """Return a row for each model."""
         done = "rolled back" if self._applied else "would be rolled back, nothing was moved"
-        title = "" if self.count else f"{self._fleet.name}: {done}"
-        rows = [(each.registered_model.entity_key, _from(each), _to(each), str(each.refusal or "")) for each in steps]
-        self._command.console.print(terminal.table(title, ["entity", "from>", "to>", "why not~"], rows))
+        title = f"{self._fleet.name}: {done}" if is_first else ""
+        rows = [
+            (each.registered_model.entity_key, _from(each), _to(each), self._promoted(each), str(each.refusal or ""))
+            for each in some
+        ]
+        return terminal.table(title, ["entity", "from>", "to>", "promoted", "why not~"], rows)
 
-    def end(self) -> None:
-        if not self.count:
-            self._command.say(f"No model of {self._fleet.name} answers.")
-            return
-        told = f"{self.back} went back" if self._applied else f"{self.back} would go back"
+    def _promoted(self, each: Step) -> str:
+        """Say when the target came, and that it came within the time that is to be undone."""
+        if each.to is None or each.to.promoted_at is None:
+            return ""
+        is_within = self._since is not None and each.to.promoted_at >= self._since
+        return timestamps.readable(each.to.promoted_at) + ", since then too: --again goes further" * is_within
+
+    def sentence(self, *, done: int, refused: int) -> str:
+        """Return how many, and how to do it where it was only shown."""
+        if not done + refused:
+            return f"No model of {self._fleet.name} answers."
+        told = f"{done} went back" if self._applied else f"{done} would go back"
         rest = "" if self._applied else " Add --apply and --reason to do it."
-        self._command.say(f"{told}, {self.refused} cannot.{rest}")
+        return f"{told}, {refused} cannot.{rest}"
 
-
-class _Json(_Told):
-    """For programs: one object, whose results are written as they come and whose counts stand at its end."""
-
-    def __init__(self, command: Command, *, applied: bool) -> None:
-        super().__init__(command, applied=applied)
-        self._before = f'{{"dry_run": {_line(not applied)},\n "results": ['
-
-    def _tell(self, steps: Sequence[Step]) -> None:
-        for step in steps:
-            self._write(f"{self._before}\n  {_line(telling.step(step))}")
-            self._before = ","
-
-    def end(self) -> None:
-        head = "" if self.count else self._before
-        counts = _line({"rolled_back": self.back, "refused": self.refused})
-        self._write(f"{head}\n ],\n {counts.removeprefix('{')}\n")
-
-    def _write(self, text: str) -> None:
-        self._command.stdout.write(text, ending="")
-
-
-def _line(value: object) -> str:
-    return json.dumps(value, allow_nan=False)
+    def plain(self, each: Step) -> Mapping[str, Any]:
+        """Return the step as it is told over REST."""
+        return steps.step(each)
 
 
 def _add_filter(parser: ArgumentParser) -> None:
@@ -190,6 +163,14 @@ def _wanted(options: dict[str, Any]) -> Wanted:
         cause=options["cause"],
         all=options["all"],
     )
+
+
+def _shown(options: dict[str, Any], wanted: Wanted) -> Wanted:
+    if options["apply"]:
+        raise terminal.Refused("--dry-run shows it and --apply does it: give one of them.")
+    if options["to"]:
+        raise terminal.Refused("--to is not shown beforehand: `promote --dry-run` says whether a version could serve.")
+    return Wanted(entities=(options["entity"],)) if options["entity"] else wanted
 
 
 def _from(step: Step) -> str:

@@ -58,7 +58,7 @@ class Command(terminal.Command):
         self.console.print(terminal.table("Stores", ["store", "address~", "state~"], rows))
         for each in seen:
             if each.refused:
-                self.stderr.write(str(each.refused))
+                self.warn(str(each.refused))
 
 
 def _item(seen: Standing) -> dict[str, Any]:

@@ -84,7 +84,8 @@ class Command(terminal.Command):
         if options["json"]:
             counts = {name: getattr(seen, name) for name in ("checked", "broken", "unjudged", "quarantined")}
             read = {"read_bytes": seen.read_bytes}
-            self.print_json({**counts, **read, "refused": seen.told, "can_be_released": [str(each.pk) for each in seen.releasable]})
+            lists = {"refused": seen.told, "can_be_released": [str(each.pk) for each in seen.releasable]}
+            self.print_json({**counts, **read, **lists})
             return
         if not seen.checked:
             self.say("No version is stored yet: nothing to verify.")
