@@ -11,11 +11,13 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from registry import timestamps
 from registry.admin import charts
 from registry.admin.versions import ModelVersionAdmin
 from registry.metrics import Direction
 from registry.models import Hold, MetricSettings, ModelVersion, RegisteredModel
 from registry.reports import Scorecard
+from registry.upkeep import store_watch
 from tests import admin_pages, factories
 from tests.admin_pages import listing, page, text
 
@@ -24,6 +26,8 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("roles")]
 
 @pytest.fixture
 def http() -> Client:
+    # As where everything runs: a worker has just looked at the store.
+    store_watch.look(at=timestamps.utc_now())
     return admin_pages.client(role="viewer")
 
 
