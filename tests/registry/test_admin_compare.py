@@ -24,10 +24,14 @@ from tests.admin_pages import listing, page, text
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("roles")]
 
 
+@pytest.fixture(autouse=True)
+def look() -> None:
+    """As where everything runs: a worker has just looked at the store."""
+    store_watch.look(at=timestamps.utc_now())
+
+
 @pytest.fixture
 def http() -> Client:
-    # As where everything runs: a worker has just looked at the store.
-    store_watch.look(at=timestamps.utc_now())
     return admin_pages.client(role="viewer")
 
 
