@@ -21,7 +21,7 @@ from typing import IO, Any
 from registry import errors
 from registry.bundle import Limits, examination
 from training.trainers import table
-from training.trainers.base import ForecasterUnreadable
+from training.trainers.base import ForecasterUnreadable, Triable
 
 # Libraries map about one GiB of address space; the rest is for the forecaster, whose size is bounded before.
 MEMORY_BYTES = 4 * 1024**3
@@ -78,7 +78,10 @@ def read(content: bytes, *, trainer: str, limits: Limits) -> Answer:
     """
     try:
         data = examination.examined_forecaster(content, format=table.format_of(trainer), limits=limits)
-        table.find(trainer).load(data)
+        forecaster = table.find(trainer).load(data)
+        if isinstance(forecaster, Triable):
+            # A second line: what would end a process that serves ends this one.
+            forecaster.try_out()
     except Exception as error:  # An error of this code says nothing about the file, and must not condemn it for good.
         return _failed(error)
     return Answer(outcome=Outcome.READ)
@@ -89,7 +92,7 @@ def _failed(error: Exception) -> Answer:
         return Answer(outcome=Outcome.UNREAD, why=f"reading it takes more than {MEMORY_BYTES} bytes of memory.")
     if isinstance(error, errors.PerennialError):
         # What is said of forecasters that serve is no way out for one that never did.
-        serves = error.next_step == ForecasterUnreadable.next_step
+        serves = isinstance(error, ForecasterUnreadable) and not error.tells_sender
         return Answer(outcome=Outcome.REFUSED, why=error.sentence if serves else str(error))
     place = traceback.extract_tb(error.__traceback__)[-1]
     told = f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}: {str(error)[:300]}"

@@ -197,6 +197,43 @@ def test_neither_memory_that_runs_out_nor_an_error_of_this_code_is_a_refusal() -
         assert answer.outcome == outcome
 
 
+def test_the_way_out_is_told_to_whoever_sends_it_unless_it_is_one_for_what_serves() -> None:
+    class Sender(ForecasterUnreadable):
+        next_step = ForecasterUnreadable.next_step
+        tells_sender = True
+
+    for error, told in ((Sender("It is wrong."), True), (ForecasterUnreadable("It is wrong."), False)):
+        why = reading._failed(error).why
+        assert why.startswith("It is wrong.")
+        assert (error.next_step in why) is told
+
+
+@pytest.mark.parametrize(
+    ("raised", "outcome"),
+    [
+        (None, Outcome.READ),
+        (ForecasterUnreadable("2 x 2 values"), Outcome.REFUSED),
+        (MemoryError(), Outcome.UNREAD),
+        (ValueError("of this code"), Outcome.UNREAD),
+    ],
+    ids=["answers", "refused", "memory", "error"],
+)
+def test_what_can_be_tried_out_is_tried_before_it_is_ready(
+    raised: Exception | None, outcome: Outcome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+
+    class Loaded:
+        def try_out(self) -> None:
+            tried.append(self)
+            if raised is not None:
+                raise raised
+
+    monkeypatch.setattr(table.find("seasonal_naive"), "load", lambda data: Loaded(), raising=False)
+    assert reading.read(packed(), trainer="seasonal_naive", limits=limits.stored()).outcome == outcome
+    assert len(tried) == 1
+
+
 def test_a_trainer_that_is_not_here_leaves_its_versions_waiting_and_the_others_are_read(fleet: Fleet) -> None:
     strange, sound = receive(fleet, delivery(), delivery())
     ModelVersion.objects.filter(pk=strange.pk).update(trainer="not_installed")

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
+import skops.io
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
 
+from registry import lifecycle
 from registry.bulk import targets
+from registry.exchange import intake
+from registry.exchange.deliveries import Delivery
 from registry.models import Event, ModelVersion
 from registry.reports import GateReport
-from tests.training.daily import Daily, daily, write
-from training.models import Batch, TrainingRun
+from tests import factories
+from tests.training.daily import FIRST, Daily, daily, write
+from training import clock
+from training.models import Batch, Columns, FileOptions, TrainingRun
 from training.policy_terms import TrainerChoice
 
 pytestmark = pytest.mark.django_db
@@ -122,3 +133,55 @@ def test_a_champion_that_cannot_be_scored_at_all_makes_the_gate_hold_never_pass(
     assert run.registered_model.champion_id == champion
     assert run.registered_model.challenger_id == run.pk
     assert any("gone fits nothing here" in warning for warning in run.details.warnings)
+
+
+@pytest.mark.requirement("E04", "R09")
+def test_a_champion_that_raises_does_not_block_the_retraining_that_replaces_it(tmp_path: Path) -> None:
+    fleet = regressions(tmp_path)
+    first = run_of(fleet.retrain())
+    champion = brought(fleet, first)
+    run = run_of(fleet.retrain())
+    assert (run.state, run.verdict) == (TrainingRun.State.SUCCEEDED, "held"), run.sentence
+    assert report_of(run).incumbent == "unscored"
+    assert any("Found unknown categories" in warning for warning in run.details.warnings)
+    assert (champion_of(run), champion.state) == (champion, ModelVersion.State.READY)
+    successor = ModelVersion.objects.get(pk=run.pk)
+    made = run.registered_model
+    lifecycle.promote_by_hand(
+        registered_model=made, version=successor, actor="ada", reason="It answers.", at=clock.now()
+    )
+    made.refresh_from_db()
+    assert made.champion == successor
+
+
+def regressions(folder: Path) -> Daily:
+    """A regression of one entity on the state of the sky; the last weeks have one that was not there before."""
+    random = np.random.default_rng(3)
+    sky = np.where(np.arange(160) < 100, random.integers(0, 3, 160), random.integers(0, 5, 160))
+    rows = (
+        f"{FIRST + timedelta(days=day)},{10 + 3 * now + random.normal():.3f},a,{now}" for day, now in enumerate(sky)
+    )
+    path = folder / "sky.csv"
+    path.write_text("\n".join(["day,sold,product,sky", *rows]) + "\n")
+    fleet = factories.fleet(kind="regression")
+    columns = Columns(time="day", target="sold", entity="product", features=("sky",))
+    source = factories.source(tenant=fleet.tenant, columns=columns, options=FileOptions(path=str(path)))
+    ridge = (TrainerChoice(name="ridge"),)
+    return Daily(fleet=fleet, policy=factories.policy(fleet=fleet, source=source, trainers=ridge), path=path)
+
+
+def brought(fleet: Daily, first: TrainingRun) -> ModelVersion:
+    """A champion from elsewhere that knows three states of the sky and raises at another."""
+    sky = np.arange(60.0).reshape(-1, 1) % 3
+    pipeline = make_pipeline(OneHotEncoder(handle_unknown="error"), Ridge()).fit(sky, sky.ravel())
+    content = {"format": "sklearn-skops-1", "estimator": pipeline, "feature_names": ["sky"], "calendar": False}
+    said = {"format": "sklearn-skops-1", "fit_end": "2025-03-31T00:00:00Z"}
+    delivery = Delivery(entity="a", said=said, forecaster=skops.io.dumps(content))
+    [version] = intake.receive(fleet.fleet, [delivery], actor="ada", at=clock.now())
+    assert isinstance(version, ModelVersion), version
+    assert lifecycle.admit([version.pk], actor="test", at=clock.now()).changed
+    version.refresh_from_db()
+    lifecycle.promote_by_hand(
+        registered_model=first.registered_model, version=version, actor="ada", reason="Better.", at=clock.now()
+    )
+    return version

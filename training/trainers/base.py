@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from billiard.exceptions import SoftTimeLimitExceeded
 from numpy.typing import NDArray
 
-from registry.errors import Corrupted, Invalid
+from registry.errors import Conflict, Corrupted, Invalid
 from training.trainers.grid import Grid, Stamps
 
 __all__ = [
     "Fitted",
     "Floats",
     "Forecaster",
+    "ForecasterFailed",
     "ForecasterUnreadable",
     "Grid",
     "Params",
@@ -28,6 +29,7 @@ __all__ = [
     "Series",
     "Stamps",
     "Trainer",
+    "Triable",
     "fit_each",
     "point_only",
     "read_json",
@@ -49,6 +51,15 @@ class ForecasterUnreadable(Corrupted):
 
     code = "forecaster_unreadable"
     next_step = "Roll back to another version, or retrain this model."
+    tells_sender: ClassVar[bool] = False
+    """Whether the next step is a way out for whoever sends it too, and not only where it serves."""
+
+
+class ForecasterFailed(Conflict):
+    """A forecaster that was read gives no answer for these points."""
+
+    code = "forecaster_failed"
+    next_step = "Look for what is new in these points, then retrain this model or roll back to another version."
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -140,6 +151,15 @@ class Forecaster(Protocol):
 
     def dump(self) -> bytes:
         """Return the bytes that the trainer's `load` reads; never pickle."""
+        ...
+
+
+@runtime_checkable
+class Triable(Protocol):
+    """A forecaster whose library walks through what came from elsewhere, in compiled code."""
+
+    def try_out(self) -> None:
+        """Predict a few rows, in a process that may die of it. Raises ForecasterUnreadable."""
         ...
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import skops.io
+from billiard.exceptions import SoftTimeLimitExceeded
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import Ridge
@@ -20,6 +21,7 @@ from training.trainers import rules, skops_files, trusted
 from training.trainers.base import (
     Fitted,
     Floats,
+    ForecasterFailed,
     ForecasterUnreadable,
     Grid,
     Params,
@@ -34,6 +36,7 @@ from training.trainers.base import (
 
 CALENDAR = ("hour", "weekday", "month")
 MOST_SEED = 2**32
+TRIED_ROWS = 2
 
 
 class FeaturesDiffer(Invalid):
@@ -48,6 +51,7 @@ class FeatureNamesWrong(ForecasterUnreadable):
 
     code = "feature_names_wrong"
     next_step = "Say in feature_names the columns it was fitted on, in their order, and register it again."
+    tells_sender = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,15 +64,43 @@ class SklearnForecaster:
     format: str
 
     def predict(self, observed: Series, at: Points) -> Prediction:
-        """Return one value for each point, NaN where a feature is not finite. Raises FeaturesDiffer."""
+        """Return one value for each point, NaN where a feature is not finite.
+
+        Raises FeaturesDiffer, ForecasterFailed.
+        """
         if tuple(at.feature_names) != self.feature_names:
             raise FeaturesDiffer(f"Fitted on {_listed(self.feature_names)}, asked with {_listed(at.feature_names)}.")
         columns = _columns(at.features, at.times, calendar=self.calendar)
         whole = np.isfinite(columns).all(axis=1)
         yhat = np.full(len(at), np.nan)
         if whole.any():
-            yhat[whole] = np.ravel(self.estimator.predict(self._named(columns[whole])))
+            yhat[whole] = _values(self._answer(columns[whole]), int(whole.sum()))
         return point_only(yhat)
+
+    def try_out(self) -> None:
+        """Predict a few rows. Raises ForecasterUnreadable where it gives other than one number for each.
+
+        That it gives none says nothing: it may know the categories alone that it was fitted on.
+        """
+        count, _ = _fitted_on(self.estimator)
+        rows = np.vstack([np.zeros((TRIED_ROWS, count)), np.ones((TRIED_ROWS, count))])
+        try:
+            answer = self._answer(rows)
+        except ForecasterFailed:
+            return
+        try:
+            _values(answer, len(rows))
+        except ForecasterFailed as error:
+            raise ForecasterUnreadable(error.sentence) from error
+
+    def _answer(self, columns: Floats) -> Any:
+        try:
+            return self.estimator.predict(self._named(columns))
+        except (MemoryError, SoftTimeLimitExceeded):
+            raise
+        except Exception as error:  # What was fitted elsewhere raises anything; a category that is new, for one.
+            told = f"{type(error).__name__}: {str(error)[:300]}"
+            raise ForecasterFailed(f"The regression gives no answer for {len(columns)} points: {told}") from error
 
     def _named(self, columns: Floats) -> Any:
         """Return the columns as the estimator saw them; one fitted on names may choose its columns by them."""
@@ -155,6 +187,15 @@ def read(data: bytes, *, kinds: trusted.Kinds, format: str) -> SklearnForecaster
     estimator = content.get("estimator")
     _check_names([*names, *(CALENDAR if calendar else ())], estimator)
     return SklearnForecaster(estimator=estimator, feature_names=tuple(names), calendar=calendar, format=format)
+
+
+def _values(answer: Any, count: int) -> Floats:
+    """Return one number for each point. Raises ForecasterFailed."""
+    found = np.asarray(answer)
+    if found.shape not in ((count,), (count, 1)) or found.dtype.kind not in "biuf":
+        shape = " x ".join(map(str, found.shape)) or "no"
+        raise ForecasterFailed(f"The regression gives {shape} values of type {found.dtype} for {count} points.")
+    return found.reshape(count).astype(np.float64)
 
 
 def _check_names(names: Sequence[str], estimator: Any) -> None:

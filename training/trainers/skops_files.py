@@ -12,12 +12,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from skops.io import _general, _sklearn
+from sklearn.tree._tree import NODE_DTYPE
+from skops.io import _general, _numpy, _sklearn
 from skops.io._audit import Node, audit_tree, get_tree
 from skops.io._utils import read_schema
 
 from training.trainers import structures, trusted
 from training.trainers.base import ForecasterUnreadable
+from training.trainers.places import StructureBroken
 
 MOST_TOLD = 5
 _NEIGHBOURS = ("sklearn.neighbors._kd_tree.KDTree", "sklearn.neighbors._ball_tree.BallTree")
@@ -28,19 +30,20 @@ class KindNotTrusted(ForecasterUnreadable):
 
     code = "kind_not_trusted"
     next_step = "Leave out of the pipeline what the sentence names; docs/registering.md lists what may be in it."
+    tells_sender = True
 
 
 def load(data: bytes, *, kinds: trusted.Kinds, format: str) -> Any:
     """Return the object of a skops file, sound to be called. Raises ForecasterUnreadable."""
     root = _tree(data, format)
     nodes = list(_nodes(root))
-    _leave_out_searches(nodes)
+    _leave_out(nodes)
     kept = list(_nodes(root))
     if strange := sorted({_named(node) for node in kept if not _is_trusted(node, kinds)}):
         more = f" and {len(strange) - MOST_TOLD} more" if len(strange) > MOST_TOLD else ""
         raise KindNotTrusted(f"The bytes hold what {format} may not: {', '.join(strange[:MOST_TOLD])}{more}.")
     content = _made(root, kept, kinds, format)
-    structures.check([node.construct() for node in kept if isinstance(node, _general.ObjectNode)])
+    structures.check(content)
     return content
 
 
@@ -57,18 +60,24 @@ def _tree(data: bytes, format: str) -> Node:
 
 def _made(root: Node, nodes: Sequence[Node], kinds: trusted.Kinds, format: str) -> Any:
     names = sorted(name for each in kinds.values() for name in each)
-    for node in nodes:
-        if isinstance(node, _sklearn.TreeNode):
-            _check_tree(node)
     try:
-        # A second pair of eyes: skops also looks where no node is made, such as at the name of a bit generator.
+        # A second pair of eyes: skops looks at its nodes in its own way.
         audit_tree(root, trusted=names)
+        for node in nodes:
+            _check(node)
         return root.construct()
-    except MemoryError:
+    except (MemoryError, ForecasterUnreadable):
         raise
     except Exception as error:  # As above.
         told = f"{type(error).__name__}: {str(error)[:200]}"
         raise ForecasterUnreadable(f"No object can be made of this {format}: {told}") from error
+
+
+def _check(node: Node) -> None:
+    if isinstance(node, _general.DictNode):
+        _check_keys(node)
+    elif isinstance(node, _sklearn.TreeNode):
+        _check_tree(node)
 
 
 def _nodes(root: Node) -> Iterator[Node]:
@@ -98,35 +107,53 @@ def _named(node: Node) -> str:
     return f"{node.module_name}.{node.class_name}"
 
 
-def _leave_out_searches(nodes: Sequence[Node]) -> None:
-    """Take the search trees of neighbours out, unmade: `structures` builds them again from the points."""
+def _leave_out(nodes: Sequence[Node]) -> None:
+    """Take out, unmade, the search trees of neighbours, which `structures` builds again, and sources of randomness.
+
+    Both would believe their state; nothing that predicts draws numbers.
+    """
     for node in nodes:
         if isinstance(node, _general.DictNode):
             for name, value in node.content.items():
-                if name == "_tree" and _named(value) in _NEIGHBOURS:
+                if (name == "_tree" and _named(value) in _NEIGHBOURS) or _named(value) == _RANDOM.get(type(value)):
                     node.content[name] = _general.JsonNode(_NOTHING, None, None)
 
 
+_RANDOM: dict[type[Node], str] = {
+    _numpy.RandomStateNode: "numpy.random.mtrand.RandomState",
+    _numpy.RandomGeneratorNode: "numpy.random._generator.Generator",
+}
 _NOTHING = {"__class__": "str", "__module__": "builtins", "content": "null"}
+
+
+def _check_keys(node: _general.DictNode) -> None:
+    """Refuse a mapping that would be made of less than what it holds, or of two values under one key."""
+    kinds, count = node.key_types.construct(), len(node.content)
+    if type(kinds) is not list or len(kinds) != count or not all(kind in (str, int) for kind in kinds):
+        raise StructureBroken("A mapping has not as many keys as values, or keys of a strange kind.")
+    if len({kind(key) for kind, key in zip(kinds, node.content, strict=True)}) != count:
+        raise StructureBroken("A mapping has two values under one key.")
 
 
 def _check_tree(node: _sklearn.TreeNode) -> None:
     """Refuse a tree whose parts do not fit each other: compiled code believes them while it is made."""
     try:
-        features, classes, outputs = (each.construct() for each in node.args.content)
-        parts = {name: node.attrs.content[name].construct() for name in ("node_count", "nodes", "values")}
-        sound = _is_sound(features, classes, outputs, parts)
+        # The very objects that the tree is made of, for they are made once.
+        sound = _is_sound(node.args.construct(), node.attrs.construct())
     except MemoryError:
         raise
     except Exception as error:  # As above.
-        raise structures.StructureBroken(f"A tree cannot be read: {type(error).__name__}.") from error
+        raise StructureBroken(f"A tree cannot be read: {type(error).__name__}.") from error
     if not sound:
-        raise structures.StructureBroken("The parts of a tree do not fit each other.")
+        raise StructureBroken("The parts of a tree do not fit each other.")
 
 
-def _is_sound(features: Any, classes: Any, outputs: Any, parts: dict[str, Any]) -> bool:
-    if not all(type(each) is int and each > 0 for each in (features, outputs, parts["node_count"])):
+def _is_sound(args: Any, parts: Any) -> bool:
+    features, classes, outputs = args
+    count, nodes, values = (parts[name] for name in ("node_count", "nodes", "values"))
+    if type(args) is not tuple or not all(type(each) is int and each > 0 for each in (features, outputs, count)):
         return False
-    shaped = classes.dtype.kind == "i" and classes.shape == (outputs,) and bool(np.all(classes == 1))
-    count = parts["node_count"]
-    return bool(shaped and parts["nodes"].shape == (count,) and parts["values"].shape == (count, outputs, 1))
+    # A regression of one target: a tree with two writes two values for each point.
+    shaped = outputs == 1 and classes.dtype == np.intp and classes.shape == (1,) and classes[0] == 1
+    typed = nodes.dtype == NODE_DTYPE and values.dtype == np.float64
+    return bool(shaped and typed and nodes.shape == (count,) and values.shape == (count, 1, 1))

@@ -2,7 +2,7 @@
 
 A kind stands here because making it calls nothing that the file says: scikit-learn's own estimators, containers, arrays
 of numbers. Functions are listed by name, those that only calculate; partials, methods, scorers and readers of bytes
-have no place.
+have no place. Which of these stands where is for `places`, and what they have learned for `structures`.
 """
 
 from __future__ import annotations
@@ -28,22 +28,18 @@ ESTIMATORS = {
     ),
     "sklearn.cross_decomposition": "PLSRegression",
     "sklearn.dummy": "DummyRegressor",
-    "sklearn.gaussian_process": "GaussianProcessRegressor",
-    "sklearn.isotonic": "IsotonicRegression",
-    "sklearn.kernel_ridge": "KernelRidge",
     "sklearn.neural_network": "MLPRegressor",
     "sklearn.svm": "LinearSVR",
-    "sklearn.decomposition": "FactorAnalysis FastICA IncrementalPCA PCA TruncatedSVD",
+    "sklearn.decomposition": "PCA TruncatedSVD",
     "sklearn.feature_selection": "SelectFromModel SelectKBest SelectPercentile RFE VarianceThreshold",
-    "sklearn.impute": "KNNImputer MissingIndicator SimpleImputer",
-    "sklearn.kernel_approximation": "Nystroem RBFSampler",
+    "sklearn.impute": "SimpleImputer",
     "sklearn.preprocessing": (
         "Binarizer FunctionTransformer KBinsDiscretizer MaxAbsScaler MinMaxScaler Normalizer OneHotEncoder "
         "OrdinalEncoder PolynomialFeatures PowerTransformer QuantileTransformer RobustScaler StandardScaler "
         "TargetEncoder"
     ),
 }
-"""What is made of plain numbers and arrays alone."""
+"""What predicts through NumPy, which looks at every index and shape; `preparations` looks where it does not."""
 COMPILED = {
     "sklearn.tree": "DecisionTreeRegressor ExtraTreeRegressor",
     "sklearn.ensemble": (
@@ -53,23 +49,22 @@ COMPILED = {
     "sklearn.neighbors": "KNeighborsRegressor RadiusNeighborsRegressor",
     "sklearn.svm": "NuSVR SVR",
 }
-"""What compiled code walks through, so that `training.trainers.structures` looks at it first; and what holds such."""
-_PARTS = {
-    "sklearn.gaussian_process.kernels": (
-        "ConstantKernel DotProduct ExpSineSquared Exponentiation Matern Product RBF RationalQuadratic Sum WhiteKernel"
-    ),
-    "sklearn._loss.link": "HalfLogitLink IdentityLink Interval LogLink",
+"""What compiled code walks through unless `structures` refuses it; and what holds such."""
+LINKS = {"sklearn._loss.link": "IdentityLink LogLink"}
+INTERVALS = {"sklearn._loss.link": "Interval"}
+LOSSES = {
     "sklearn._loss.loss": (
         "AbsoluteError HalfGammaLoss HalfPoissonLoss HalfSquaredError HalfTweedieLoss HalfTweedieLossIdentity "
         "HuberLoss PinballLoss"
     ),
-    "sklearn.neural_network._stochastic_optimizers": "AdamOptimizer SGDOptimizer",
 }
+OPTIMIZERS = {"sklearn.neural_network._stochastic_optimizers": "AdamOptimizer SGDOptimizer"}
+_PARTS = (LINKS, INTERVALS, LOSSES, OPTIMIZERS)
 _COMPILED_PARTS = {
     "sklearn.ensemble._hist_gradient_boosting.binning": "_BinMapper",
     "sklearn.ensemble._hist_gradient_boosting.predictor": "TreePredictor",
 }
-_LOSSES = {
+COMPILED_LOSSES = {
     "sklearn._loss._loss": (
         "CyAbsoluteError CyHalfGammaLoss CyHalfPoissonLoss CyHalfSquaredError CyHalfTweedieLoss "
         "CyHalfTweedieLossIdentity CyHuberLoss CyPinballLoss"
@@ -120,36 +115,34 @@ _NUMBERS = frozenset(
 _PLAIN_TYPES = frozenset(f"builtins.{name}" for name in ("bool", "float", "int", "str"))
 
 
-def _names(modules: Mapping[str, str]) -> frozenset[str]:
+def classes(modules: Mapping[str, str]) -> tuple[type, ...]:
+    """Return the classes that a list names."""
+    return tuple(getattr(import_module(module), each) for module, listed in modules.items() for each in listed.split())
+
+
+def _names(*lists: Mapping[str, str]) -> frozenset[str]:
     """Return the names by which skops knows these types: of the modules that define them."""
-    return frozenset(_name(module, each) for module, listed in modules.items() for each in listed.split())
-
-
-def _name(module: str, name: str) -> str:
-    found = getattr(import_module(module), name)
-    return f"{found.__module__}.{found.__name__}"
+    return frozenset(f"{each.__module__}.{each.__name__}" for listed in lists for each in classes(listed))
 
 
 PLAIN: Kinds = {
     _general.JsonNode: frozenset({ANY}),
     _general.SliceNode: frozenset({ANY}),
-    _general.DictNode: frozenset({"builtins.dict", "collections.OrderedDict", "sklearn.utils._bunch.Bunch"}),
+    _general.DictNode: frozenset({"builtins.dict", "sklearn.utils._bunch.Bunch"}),
     _general.ListNode: frozenset({"builtins.list"}),
     _general.SetNode: frozenset({"builtins.set"}),
     _general.TupleNode: frozenset({"builtins.tuple"}),
     _general.TypeNode: _NUMBERS | _PLAIN_TYPES,
     _general.FunctionNode: FUNCTIONS,
-    _general.ObjectNode: _names(ESTIMATORS) | _names(_PARTS),
-    _sklearn.LossNode: _names(_LOSSES),
+    _general.ObjectNode: _names(ESTIMATORS, *_PARTS),
+    _sklearn.LossNode: _names(COMPILED_LOSSES),
     _numpy.NdArrayNode: _NUMBERS | {"numpy.ndarray"},
     _numpy.DTypeNode: frozenset({"numpy.dtype"}),
-    _numpy.RandomStateNode: frozenset({"numpy.random.mtrand.RandomState"}),
-    _numpy.RandomGeneratorNode: frozenset({"numpy.random._generator.Generator"}),
 }
 """A pipeline of arrays and numbers."""
 ALL: Kinds = {
     **PLAIN,
-    _general.ObjectNode: PLAIN[_general.ObjectNode] | _names(COMPILED) | _names(_COMPILED_PARTS),
+    _general.ObjectNode: PLAIN[_general.ObjectNode] | _names(COMPILED, _COMPILED_PARTS),
     _sklearn.TreeNode: frozenset({"sklearn.tree._tree.Tree"}),
 }
 """Every pipeline that is listed."""

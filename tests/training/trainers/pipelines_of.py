@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import skops.io
+from sklearn.base import RegressorMixin
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.ensemble import (
     AdaBoostRegressor,
@@ -17,17 +18,16 @@ from sklearn.ensemble import (
     StackingRegressor,
     VotingRegressor,
 )
-from sklearn.feature_selection import SelectKBest, f_regression
-from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import RBF, WhiteKernel
+from sklearn.feature_selection import SelectKBest, f_regression, mutual_info_regression
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import ElasticNet, Lasso, Ridge, SGDRegressor, TweedieRegressor
 from sklearn.neighbors import KNeighborsRegressor, RadiusNeighborsRegressor
 from sklearn.neural_network import MLPRegressor
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import (
     FunctionTransformer,
     KBinsDiscretizer,
+    MinMaxScaler,
     OneHotEncoder,
     OrdinalEncoder,
     PolynomialFeatures,
@@ -35,6 +35,8 @@ from sklearn.preprocessing import (
 )
 from sklearn.svm import SVR
 from sklearn.tree import DecisionTreeRegressor
+
+from training.trainers import trusted
 
 FORMAT = "sklearn-skops-1"
 NAMES = ("temperature", "wind", "weekday")
@@ -57,6 +59,10 @@ PIPELINES: dict[str, Any] = {
     "neighbours": make_pipeline(StandardScaler(), KNeighborsRegressor()),
     "neighbours by balls": KNeighborsRegressor(algorithm="ball_tree", metric="manhattan", weights="distance"),
     "neighbours, all of them": KNeighborsRegressor(algorithm="brute"),
+    "neighbours by a power": KNeighborsRegressor(p=3),
+    "neighbours by l1": KNeighborsRegressor(metric="l1", algorithm="brute"),
+    "neighbours by l2": KNeighborsRegressor(metric="l2", algorithm="kd_tree"),
+    "neighbours by blocks": KNeighborsRegressor(metric="cityblock"),
     "neighbours within": RadiusNeighborsRegressor(5.0),
     "support vectors": make_pipeline(StandardScaler(), SVR()),
     "lasso": make_pipeline(StandardScaler(), Lasso(alpha=0.1)),
@@ -64,7 +70,6 @@ PIPELINES: dict[str, Any] = {
     "gradient descent": make_pipeline(StandardScaler(), SGDRegressor()),
     "tweedie": TweedieRegressor(power=1.5, link="log"),
     "network": make_pipeline(StandardScaler(), MLPRegressor(hidden_layer_sizes=(4,), max_iter=50, tol=1e9)),
-    "gaussian process": GaussianProcessRegressor(RBF() + WhiteKernel(), optimizer=None),
     "polynomials": make_pipeline(PolynomialFeatures(2), SelectKBest(f_regression, k=4), Ridge()),
     "columns": make_pipeline(
         ColumnTransformer(
@@ -75,6 +80,16 @@ PIPELINES: dict[str, Any] = {
         ),
         Lasso(alpha=0.01),
     ),
+    "columns without the first category": make_pipeline(
+        ColumnTransformer([("day", OneHotEncoder(drop="first"), [2])], remainder="passthrough"), Ridge()
+    ),
+    "columns of rare categories": make_pipeline(
+        ColumnTransformer(
+            [("day", OneHotEncoder(max_categories=3, handle_unknown="infrequent_if_exist", drop="if_binary"), [2])]
+        ),
+        Ridge(),
+    ),
+    "own randomness": RandomForestRegressor(3, random_state=np.random.RandomState(3)),
     "columns passed through": make_pipeline(
         ColumnTransformer([("day", OrdinalEncoder(), [2])], remainder="passthrough"),
         KBinsDiscretizer(3, quantile_method="averaged_inverted_cdf"),
@@ -82,6 +97,41 @@ PIPELINES: dict[str, Any] = {
     ),
     "logarithm of the target": TransformedTargetRegressor(Ridge(), func=np.log1p, inverse_func=np.expm1),
     "function of the features": make_pipeline(FunctionTransformer(np.absolute), Ridge()),
+}
+
+
+def of(name: str) -> Any:
+    """Return a regression that uses the class of this name, unfitted, and quick to fit."""
+    listed = trusted.classes(trusted.ESTIMATORS) + trusted.classes(trusted.COMPILED)
+    kind: Any
+    [kind] = [each for each in listed if each.__name__ == name]
+    if name in AROUND:
+        return AROUND[name]
+    made = kind(**{"n_estimators": 3} if "n_estimators" in kind._parameter_constraints else ARGUMENTS.get(name, {}))
+    return made if issubclass(kind, RegressorMixin) else make_pipeline(made, Ridge())
+
+
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "HistGradientBoostingRegressor": {"max_iter": 3},
+    "MLPRegressor": {"hidden_layer_sizes": (3,), "max_iter": 10, "tol": 1e9},
+    "OneHotEncoder": {"handle_unknown": "ignore"},
+    "QuantileTransformer": {"n_quantiles": 20},
+    "KBinsDiscretizer": {"n_bins": 2, "quantile_method": "averaged_inverted_cdf"},
+    "RadiusNeighborsRegressor": {"radius": 50.0},
+    "SelectKBest": {"score_func": f_regression, "k": 2},
+    "SelectPercentile": {"score_func": mutual_info_regression, "percentile": 70},
+    "SelectFromModel": {"estimator": RandomForestRegressor(3)},
+    "RFE": {"estimator": Ridge(), "n_features_to_select": 2},
+    "TargetEncoder": {"target_type": "continuous"},
+    "TheilSenRegressor": {"max_subpopulation": 20},
+}
+_MEMBERS = [("tree", DecisionTreeRegressor(max_depth=2)), ("ridge", Ridge())]
+AROUND: dict[str, Any] = {
+    "Pipeline": make_pipeline(StandardScaler(), Ridge()),
+    "FeatureUnion": make_pipeline(make_union(StandardScaler(), MinMaxScaler()), Ridge()),
+    "ColumnTransformer": make_pipeline(ColumnTransformer([("one", StandardScaler(), [0, 1])]), Ridge()),
+    "VotingRegressor": VotingRegressor(_MEMBERS),
+    "StackingRegressor": StackingRegressor(_MEMBERS, cv=2),
 }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import Lasso, Ridge
 from sklearn.pipeline import make_pipeline
@@ -17,7 +18,7 @@ from tests.training.series import SOLAR, a_series, linear_rows, weekly_pattern
 from tests.training.trainers import pipelines_of
 from tests.training.trainers.pipelines_of import NAMES, PIPELINES, ROWS, TARGET, content
 from training.trainers import pipelines, sklearn, table, trusted
-from training.trainers.base import ForecasterUnreadable, Points, Refused
+from training.trainers.base import ForecasterFailed, ForecasterUnreadable, Points, Refused
 
 pytestmark = pytest.mark.requirement("R01")
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "registering.md"
@@ -41,6 +42,21 @@ def test_what_was_fitted_elsewhere_is_read_and_predicts_the_same(name: str) -> N
     np.testing.assert_allclose(forecast(data, points()), expected, rtol=1e-12)
     again = pipelines.TRAINER.load(data).dump()
     np.testing.assert_allclose(forecast(again, points()), expected, rtol=1e-12)
+
+
+LISTED = sorted(
+    {name for each in (trusted.ESTIMATORS, trusted.COMPILED) for one in each.values() for name in one.split()}
+)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("name", LISTED)
+def test_every_class_of_the_list_is_read_and_predicts_the_same(name: str) -> None:
+    for rows in (ROWS[:60], ROWS[:60].round().astype(np.int64)):
+        estimator = clone(pipelines_of.of(name)).fit(rows, TARGET[:60])
+        loaded = pipelines.TRAINER.load(content(estimator))
+        loaded.try_out()
+        np.testing.assert_allclose(forecast(content(estimator), points(rows)), estimator.predict(rows), rtol=1e-12)
 
 
 def test_a_pipeline_fitted_on_a_table_gets_its_columns_by_name() -> None:
@@ -126,6 +142,35 @@ def test_a_file_does_not_start_processes_or_threads() -> None:
     assert pipelines.TRAINER.load(content(estimator)).estimator[-1].n_jobs is None
 
 
+def test_an_answer_of_another_shape_is_an_error_with_a_way_out() -> None:
+    class Pairs:
+        n_features_in_ = 3
+
+        def predict(self, rows: Any) -> Any:
+            return np.zeros((len(rows), 2))
+
+    forecaster = sklearn.SklearnForecaster(estimator=Pairs(), feature_names=NAMES, calendar=False, format="any")
+    with pytest.raises(ForecasterFailed, match="120 x 2 values") as caught:
+        forecaster.predict(a_series(weekly_pattern(10)), points())
+    assert (caught.value.code, caught.value.status) == ("forecaster_failed", 409)
+    assert "retrain" in caught.value.next_step
+    with pytest.raises(ForecasterUnreadable, match="4 x 2 values"):
+        forecaster.try_out()
+
+
+def test_a_category_that_is_new_is_an_error_with_a_way_out() -> None:
+    day = ColumnTransformer([("day", OneHotEncoder(), [2])], remainder="passthrough")
+    loaded = pipelines.TRAINER.load(content(make_pipeline(day, Ridge()).fit(ROWS, TARGET)))
+    with pytest.raises(ForecasterFailed, match="Found unknown categories"):
+        loaded.predict(a_series(weekly_pattern(10)), points(np.vstack([ROWS, [0, 0, 9]])))
+
+
+def test_what_gives_no_answer_to_rows_that_were_made_up_is_no_worse_for_it() -> None:
+    day = ColumnTransformer([("day", OneHotEncoder(), [2])])
+    rows = ROWS + np.array([0, 0, 7])
+    pipelines.TRAINER.load(content(make_pipeline(day, Ridge()).fit(rows, TARGET))).try_out()
+
+
 def test_it_reads_and_fits_nothing_and_no_policy_can_name_it() -> None:
     trainer = table.find("sklearn")
     assert (trainer.name, trainer.format, trainer.kinds) == ("sklearn", "sklearn-skops-1", frozenset({"regression"}))
@@ -138,7 +183,6 @@ def test_it_reads_and_fits_nothing_and_no_policy_can_name_it() -> None:
 
 def test_the_guide_lists_what_is_accepted() -> None:
     page = PAGE.read_text()
-    listed = [name for names in (*trusted.ESTIMATORS.values(), *trusted.COMPILED.values()) for name in names.split()]
-    assert len(listed) > 60
-    assert [name for name in listed if f"`{name}`" not in page] == []
+    assert len(LISTED) > 60
+    assert [name for name in LISTED if f"`{name}`" not in page] == []
     assert [name for name in trusted.FUNCTIONS if f"`{name.split('.')[-1]}`" not in page] == []
