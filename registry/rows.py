@@ -88,29 +88,32 @@ class Beside:
     values: Sequence[Any]
 
 
-def insert(objects: Sequence[Model], *, unless_taken: str = "", beside: Sequence[Beside] = ()) -> list[Any]:
+def insert(
+    objects: Sequence[Model], *, unless_taken: str = "", beside: Sequence[Beside] = (), only_if: str = ""
+) -> list[Any]:
     """Insert new rows in their order, in one statement, and return the keys of those that were, in ascending order.
 
     What the database fills in itself (a number as key, defaults of the database) is left to it. With `unless_taken`, a
-    row whose value of that column is taken is left out. Raises ValidationError for JSON that its column refuses.
+    row whose value of that column is taken is left out; with `only_if`, a condition in SQL, all are where it does not
+    hold. Statements beside it are called `beside_0` and so on. Raises ValidationError for JSON that its column refuses.
     """
     if not objects:
         return []
-    own = insertion(objects)
+    own = insertion(objects, only_if=only_if)
     together = ", ".join(f"beside_{place} AS ({each.statement})" for place, each in enumerate(beside))
     conflict = f"ON CONFLICT ({unless_taken}) DO NOTHING" if unless_taken else ""
     key = type(objects[0])._meta.pk.column
     statement = f"{f'WITH {together}' if together else ''} {own.statement} {conflict} RETURNING {key}"
     values = [value for each in (*beside, own) for value in each.values]
     inserted = {key for (key,) in found(statement, values)}
-    if objects[0].pk is None:
+    if objects[0].pk is None and (inserted or not only_if):
         for each, key in zip(objects, sorted(inserted), strict=True):
             each.pk = key
     note([each for each in objects if each.pk in inserted])
     return sorted(inserted)
 
 
-def insertion(objects: Sequence[Model]) -> Beside:
+def insertion(objects: Sequence[Model], *, only_if: str = "") -> Beside:
     """Return the statement that inserts new rows, to be carried out beside another; `note` them after it.
 
     Raises ValidationError as `insert` does.
@@ -122,7 +125,8 @@ def insertion(objects: Sequence[Model]) -> Beside:
     # The order of the rows is the order in which the database counts their keys.
     statement = (
         f"INSERT INTO {table._meta.db_table} ({names}) SELECT {names} FROM ROWS FROM "
-        f"(json_populate_recordset(NULL::{table._meta.db_table}, %s)) WITH ORDINALITY AS given ORDER BY ordinality"
+        f"(json_populate_recordset(NULL::{table._meta.db_table}, %s)) WITH ORDINALITY AS given "
+        f"{f'WHERE {only_if} ' if only_if else ''}ORDER BY ordinality"
     )
     return Beside(statement=statement, values=[json.dumps(content, default=str, ensure_ascii=False, allow_nan=False)])
 

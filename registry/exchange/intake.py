@@ -8,12 +8,11 @@ memory at a time is what was sent, and the packed bytes of one object of the sto
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from types import MappingProxyType
 from typing import TypeVar
 from uuid import UUID
 
@@ -24,7 +23,7 @@ from registry.exchange import seals, sifting
 from registry.exchange.deliveries import Delivery, Particulars
 from registry.exchange.sifting import Sifted
 from registry.lifecycle import ArtifactSwept, Registration, Stored, VersionIdTaken, admission
-from registry.models import Fleet, ModelVersion
+from registry.models import Fleet, ModelVersion, RegisteredModel
 
 _MODELS = "SELECT entity_key, id FROM registry_registeredmodel WHERE fleet_id = %s AND entity_key = ANY(%s)"
 _TAKEN = "SELECT id FROM registry_modelversion WHERE id = ANY(%s::uuid[])"
@@ -38,6 +37,7 @@ STORED_BYTES = 16 * 1024**2
 CREATE = "Say ?create=true in the address (on the command line --create) to enrol it."
 
 
+Found = TypeVar("Found")
 Named = TypeVar("Named", "Parcel", Sifted)
 
 
@@ -91,20 +91,16 @@ def register(
     create: bool = False,
     reason: str = "",
     cause: str = REGISTRATION,
-    known: Mapping[str, int] = MappingProxyType({}),
 ) -> list[ModelVersion | errors.PerennialError]:
-    """Register stored parcels as pending versions, all in one transaction; what is refused leaves the others be.
+    """Register stored parcels as pending versions, all in one transaction; what is refused leaves the others be."""
+    return _twice(partial(_register, fleet, parcels, actor=actor, at=at, create=create, reason=reason, cause=cause))
 
-    `known` has the ids of the fleet's models that the caller has found already, by entity.
-    """
-    work = partial(
-        _register, fleet, parcels, known=known, actor=actor, at=at, create=create, reason=reason, cause=cause
-    )
-    try:
-        return work()
-    except (VersionIdTaken, ArtifactSwept):
-        # Between the look and the insert somebody took one of the ids, or a time ended; by now the look sees it.
-        return work()
+
+def register_one(
+    model: RegisteredModel, parcel: Parcel, *, actor: str, at: datetime, reason: str = "", cause: str = REGISTRATION
+) -> ModelVersion:
+    """Register one stored parcel, as `register` does, for a model that was just read; raises why it is refused."""
+    return _twice(partial(_register_one, model, parcel, actor=actor, at=at, reason=reason, cause=cause))
 
 
 def unseal(text: str, content: bytes, *, entity: str, signed_by: str = "", said: Mapping[str, object]) -> Delivery:
@@ -124,11 +120,28 @@ def only(results: Iterable[ModelVersion | errors.PerennialError]) -> ModelVersio
     return result
 
 
+def _twice(work: Callable[[], Found]) -> Found:
+    try:
+        return work()
+    except (VersionIdTaken, ArtifactSwept):
+        # Between the look and the insert somebody took one of the ids, or a time ended; by now the look sees it.
+        return work()
+
+
+def _register_one(
+    model: RegisteredModel, parcel: Parcel, *, actor: str, at: datetime, reason: str, cause: str
+) -> ModelVersion:
+    [decided] = _without_taken([_fresh(parcel)])
+    item = _registration(decided, {parcel.entity: model.pk}) if isinstance(decided, Parcel) else decided
+    if isinstance(item, errors.PerennialError):
+        raise item
+    return lifecycle.register_as_read(item, model, actor=actor, cause=cause, reason=reason, at=at)
+
+
 def _register(
     fleet: Fleet,
     parcels: Sequence[Parcel | errors.PerennialError],
     *,
-    known: Mapping[str, int],
     actor: str,
     at: datetime,
     create: bool,
@@ -138,7 +151,7 @@ def _register(
     # Where no models are made the registration is the only change, and is a transaction by itself.
     with transaction.atomic() if create else nullcontext():
         decided = _without_taken([_fresh(each) for each in parcels])
-        owners = _owners(fleet, decided, known=known, create=create, actor=actor, cause=cause, at=at)
+        owners = _owners(fleet, decided, create=create, actor=actor, cause=cause, at=at)
         wanted = [_registration(each, owners) if isinstance(each, Parcel) else each for each in decided]
         sound = [each for each in wanted if isinstance(each, Registration)]
         made = iter(lifecycle.register(sound, actor=actor, cause=cause, reason=reason, at=at))
@@ -178,20 +191,17 @@ def _owners(
     fleet: Fleet,
     parcels: Sequence[Parcel | errors.PerennialError],
     *,
-    known: Mapping[str, int],
     create: bool,
     actor: str,
     cause: str,
     at: datetime,
-) -> Mapping[str, int]:
+) -> dict[str, int]:
     asked = {each.entity for each in parcels if isinstance(each, Parcel)}
-    if not (asked := asked - known.keys()):
-        return known
-    there: dict[str, int] = dict(rows.found(_MODELS, [fleet.pk, sorted(asked)]))
-    if create and (missing := sorted(asked - there.keys())):
+    known: dict[str, int] = dict(rows.found(_MODELS, [fleet.pk, sorted(asked)]))
+    if create and (missing := sorted(asked - known.keys())):
         enrolment.enroll(fleet=fleet, entity_keys=missing, actor=actor, at=at, cause=cause)
-        there = dict(rows.found(_MODELS, [fleet.pk, sorted(asked)]))
-    return {**known, **there}
+        known = dict(rows.found(_MODELS, [fleet.pk, sorted(asked)]))
+    return known
 
 
 def _without_taken(

@@ -7,7 +7,8 @@ keep a cursor over all chains and are given only what no running transaction can
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -54,6 +55,12 @@ UPDATE registry_registeredmodel AS m SET ledger_hash = head.hash, ledger_count =
 last_number = head.number, last_version_at = head.version_at
 FROM unnest(%s::bigint[], %s::text[], %s::int[], %s::timestamptz[], %s::int[], %s::timestamptz[])
 AS head(id, hash, count, at, number, version_at) WHERE m.id = head.id
+"""
+# The same where nothing was written to the chain since its head was read.
+_SET_HEAD_AS_READ = """
+UPDATE registry_registeredmodel AS m SET ledger_hash = %s::text, ledger_count = %s::int, ledger_at = %s::timestamptz,
+last_number = %s::int, last_version_at = %s::timestamptz
+WHERE m.id = %s::bigint AND m.ledger_count = %s::int AND m.fence = %s::bigint RETURNING m.id
 """
 
 
@@ -126,6 +133,23 @@ def announce(
         return _write(lines, lock([line.registered_model_id for line in lines if line.registered_model_id is not None]))
 
 
+def announce_as_read(line: Line, *, head: RegisteredModel, version: ModelVersion, count: int) -> Event | None:
+    """Write one line and its new version, in one statement and a transaction by itself, without a lock before it.
+
+    `count` is the place of the last line when the head was read, and `head` has what the numbering made of it since.
+    None, and nothing is written, where the chain has moved on: whoever was first has the number and the place. Raises
+    LedgerRestored.
+    """
+    event = _link(line, head)
+    values = [getattr(head, name) for name in (*_HEAD[1:], "pk")]
+    moved = rows.Beside(statement=_SET_HEAD_AS_READ, values=[*values, count, head.fence])
+    only_if = "EXISTS (SELECT FROM beside_0)"
+    with _restored_told():
+        written = rows.insert([event], beside=[moved, rows.insertion([version], only_if=only_if)], only_if=only_if)
+    rows.note([version] if written else [])
+    return event if written else None
+
+
 def _write(
     lines: Sequence[Line], heads: Mapping[int, RegisteredModel], versions: Sequence[ModelVersion] = ()
 ) -> list[Event]:
@@ -140,9 +164,15 @@ def _insert(events: Sequence[Event], heads: Mapping[int, RegisteredModel], versi
     moved = [heads[model_id] for model_id in sorted(heads.keys() & {each.registered_model_id for each in events})]
     columns = [[getattr(head, name) for head in moved] for name in _HEAD]
     beside = [rows.Beside(statement=_SET_HEADS, values=columns)]
-    try:
+    with _restored_told():
         rows.insert(events, beside=[*beside, rows.insertion(versions)] if versions else beside)
-        rows.note(versions)
+    rows.note(versions)
+
+
+@contextmanager
+def _restored_told() -> Iterator[None]:
+    try:
+        yield
     except OperationalError as error:
         if not isinstance(error.__cause__, ObjectNotInPrerequisiteState):
             raise

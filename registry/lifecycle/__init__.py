@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from copy import copy
 from datetime import datetime
 from functools import partial
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from registry import artifacts, history, reasons
 from registry.artifacts import ArtifactSwept, Stored
@@ -77,6 +78,7 @@ __all__ = [
     "promote_many_by_hand",
     "quarantine",
     "register",
+    "register_as_read",
     "rehearse",
     "reject",
     "release",
@@ -109,22 +111,47 @@ def register(
     artifacts.refuse_stale(item.stored for item in registrations)
     heads = history.lock([item.registered_model_id for item in registrations])
     versions = registration.number(registrations, heads=heads, at=at)
-    lines = [
-        history.Line(
-            kind=admission.REGISTERED,
-            registered_model_id=version.registered_model_id,
-            to_id=version.pk,
-            actor=actor,
-            cause=cause,
-            reason=reason,
-            at=at,
-            fence=heads[version.registered_model_id].fence,
-        )
-        for version in versions
-    ]
+    line = partial(_line, actor=actor, cause=cause, reason=reason, at=at)
+    lines = [line(version, heads[version.registered_model_id]) for version in versions]
     with registration.refusals():
         history.announce(lines, heads=heads, versions=versions)
     return versions
+
+
+def register_as_read(
+    item: Registration, head: RegisteredModel, *, actor: str, cause: str, at: datetime, reason: str = ""
+) -> ModelVersion:
+    """Register one version of a model that was just read, as `register` does and raising the same.
+
+    Where nothing was written to its chain since, one statement does it; else, or within a transaction, the model is
+    locked and read again.
+    """
+    # What a broken statement takes with it has to be itself alone.
+    if not connection.in_atomic_block:
+        artifacts.refuse_stale([item.stored])
+        mine = copy(head)
+        [version] = registration.number([item], heads={head.pk: mine}, at=at)
+        line = _line(version, mine, actor=actor, cause=cause, reason=reason, at=at)
+        with registration.refusals():
+            if history.announce_as_read(line, head=mine, version=version, count=head.ledger_count):
+                return version
+    [version] = register([item], actor=actor, cause=cause, at=at, reason=reason)
+    return version
+
+
+def _line(
+    version: ModelVersion, head: RegisteredModel, *, actor: str, cause: str, reason: str, at: datetime
+) -> history.Line:
+    return history.Line(
+        kind=admission.REGISTERED,
+        registered_model_id=version.registered_model_id,
+        to_id=version.pk,
+        actor=actor,
+        cause=cause,
+        reason=reason,
+        at=at,
+        fence=head.fence,
+    )
 
 
 def promote(moves: Sequence[Move], *, actor: str, cause: str, at: datetime) -> Placed:

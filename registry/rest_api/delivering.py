@@ -15,7 +15,7 @@ from registry import conf, enrolment, errors, timestamps
 from registry.exchange import intake, reading
 from registry.exchange.deliveries import Delivery
 from registry.exchange.intake import Parcel
-from registry.models import Fleet, ModelVersion
+from registry.models import Fleet, ModelVersion, RegisteredModel
 from registry.rest_api import shapes, texts, versions
 from registry.rest_base import idempotency, parsing, scope, uploads, views
 from registry.rest_base.uploads import Lines
@@ -85,10 +85,10 @@ class ModelVersions(uploads.UploadView, versions.VersionList):
         It is `pending` until a worker has read the forecaster, then `ready` or `quarantined`. Nothing is executed.
         """
         given = parsing.query(request, DeliveryQuery)
-        owner, known = _owner(request, fleet, entity, create=given["create"])
+        owner = _owner(request, fleet, entity, create=given["create"])
         sent = uploads.parts(request, files=reading.FILES)
         delivery = Delivery(entity=entity, said=sent.said, **sent.files)
-        return _register_one(request, owner, delivery, known=known, cause=intake.REGISTRATION)
+        return _register_one(request, owner, delivery, cause=intake.REGISTRATION)
 
 
 class Imports(uploads.UploadView):
@@ -109,7 +109,7 @@ class Imports(uploads.UploadView):
         `seal` is the header `Perennial-Seal` of the download, `signed_by` the name of the key here where it differs.
         """
         given = parsing.query(request, DeliveryQuery)
-        owner, known = _owner(request, fleet, entity, create=given["create"])
+        owner = _owner(request, fleet, entity, create=given["create"])
         sent = uploads.parts(request, files=SEALED)
         said = dict(sent.said)
         seal, signed_by = _text(said, "seal"), _text(said, "signed_by")
@@ -119,7 +119,7 @@ class Imports(uploads.UploadView):
             )
         content = sent.files.get("bundle", b"")
         delivery = intake.unseal(seal, content, entity=entity, signed_by=signed_by, said=said)
-        return _register_one(request, owner, delivery, known=known, cause=intake.IMPORT)
+        return _register_one(request, owner, delivery, cause=intake.IMPORT)
 
 
 class FleetVersions(views.ApiView):
@@ -166,17 +166,18 @@ class FleetVersions(views.ApiView):
         return idempotency.after(request, prepare, work).response()
 
 
-def _owner(request: Request, fleet: str, entity: str, *, create: bool) -> tuple[Fleet, dict[str, int]]:
-    """Return the fleet, and the id of its model by entity: none where the model may have to be made first."""
+def _owner(request: Request, fleet: str, entity: str, *, create: bool) -> RegisteredModel | Fleet:
+    """Return the model that the version is of, or its fleet where the model may have to be made first."""
     if not create:
-        model = scope.registered_model(request, fleet, entity)
-        return model.fleet, {entity: model.pk}
+        return scope.registered_model(request, fleet, entity)
     owner = scope.fleet(request, fleet)
     enrolment.check(entity)
-    return owner, {}
+    return owner
 
 
-def _register_one(request: Request, fleet: Fleet, delivery: Delivery, *, known: dict[str, int], cause: str) -> Response:
+def _register_one(request: Request, owner: RegisteredModel | Fleet, delivery: Delivery, *, cause: str) -> Response:
+    fleet = owner if isinstance(owner, Fleet) else owner.fleet
+
     def prepare() -> Parcel:
         [parcel] = intake.store(fleet, [delivery])
         if isinstance(parcel, errors.PerennialError):
@@ -184,16 +185,11 @@ def _register_one(request: Request, fleet: Fleet, delivery: Delivery, *, known: 
         return parcel
 
     def work(parcel: Parcel) -> idempotency.Answer:
-        results = intake.register(
-            fleet,
-            [parcel],
-            actor=views.actor(request),
-            at=timestamps.utc_now(),
-            create=not known,
-            cause=cause,
-            known=known,
-        )
-        version = intake.only(results)
+        said: dict[str, Any] = {"actor": views.actor(request), "at": timestamps.utc_now(), "cause": cause}
+        if isinstance(owner, Fleet):
+            version = intake.only(intake.register(owner, [parcel], create=True, **said))
+        else:
+            version = intake.register_one(owner, parcel, **said)
         shown = json.loads(texts.version(version.pk))
         return idempotency.Answer(status=201, data=shown, headers={"Location": shown["url"]})
 
