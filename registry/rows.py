@@ -88,22 +88,19 @@ class Beside:
     values: Sequence[Any]
 
 
-def insert(
-    objects: Sequence[Model], *, unless_taken: str = "", beside: Sequence[Beside] = (), only_if: str = ""
-) -> list[Any]:
+def insert(objects: Sequence[Model], *, beside: Sequence[Beside] = (), only_if: str = "") -> list[Any]:
     """Insert new rows in their order, in one statement, and return the keys of those that were, in ascending order.
 
-    What the database fills in itself (a number as key, defaults of the database) is left to it. With `unless_taken`, a
-    row whose value of that column is taken is left out; with `only_if`, a condition in SQL, all are where it does not
-    hold. Statements beside it are called `beside_0` and so on. Raises ValidationError for JSON that its column refuses.
+    What the database fills in itself (a number as key, defaults of the database) is left to it. With `only_if`, a
+    condition in SQL, all are left out where it does not hold. Statements beside it are called `beside_0` and so on.
+    Raises ValidationError for JSON that its column refuses.
     """
     if not objects:
         return []
     own = insertion(objects, only_if=only_if)
     together = ", ".join(f"beside_{place} AS ({each.statement})" for place, each in enumerate(beside))
-    conflict = f"ON CONFLICT ({unless_taken}) DO NOTHING" if unless_taken else ""
     key = type(objects[0])._meta.pk.column
-    statement = f"{f'WITH {together}' if together else ''} {own.statement} {conflict} RETURNING {key}"
+    statement = f"{f'WITH {together}' if together else ''} {own.statement} RETURNING {key}"
     values = [value for each in (*beside, own) for value in each.values]
     inserted = {key for (key,) in found(statement, values)}
     if objects[0].pk is None and (inserted or not only_if):

@@ -47,9 +47,10 @@ def test_an_inserted_object_is_changed_by_saving_it_again() -> None:
     assert list(Fleet.objects.values_list("name", "unit")) == [("one", "kg")]
 
 
-def test_rows_whose_key_is_taken_are_left_out() -> None:
-    rows.insert(ticks("a"))
-    assert rows.insert(ticks("a", "b", "b"), unless_taken="name") == ["b"]
+def test_rows_are_left_out_where_a_condition_does_not_hold() -> None:
+    assert rows.insert(fleets("one"), only_if="false") == []
+    assert rows.insert(ticks("a"), only_if="EXISTS (SELECT FROM registry_fleet)") == []
+    assert rows.insert(ticks("a"), only_if="NOT EXISTS (SELECT FROM registry_fleet)") == ["a"]
 
 
 def test_a_statement_beside_is_carried_out_once() -> None:

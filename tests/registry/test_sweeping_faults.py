@@ -21,6 +21,14 @@ from tests.registry import kept
 pytestmark = pytest.mark.requirement("R16")
 
 
+def unneeded(folder: Path) -> str:
+    """Return the digest of an old object whose version is deleted."""
+    _, versions = kept.model()
+    ModelVersion.objects.filter(pk=versions[0].pk).update(state="deleted")
+    kept.age(folder)
+    return versions[0].artifact_digest
+
+
 def sweep() -> list[sweeping.Swept]:
     return list(sweeping.sweep(actor="retention", at=kept.SWEPT))
 
@@ -53,10 +61,7 @@ def test_what_may_be_a_setting_keeps_its_version_and_the_others_go(
 def test_nothing_is_deleted_once_the_server_has_ended_the_session_that_held_the_lock(
     monkeypatch: pytest.MonkeyPatch, artifact_folder: Path
 ) -> None:
-    _, versions = kept.model()
-    digest = versions[0].artifact_digest
-    ModelVersion.objects.filter(pk=versions[0].pk).update(state="deleted")
-    kept.age(artifact_folder)
+    digest = unneeded(artifact_folder)
     looks = []
     find = DiskStore.find
 
@@ -79,10 +84,7 @@ def test_nothing_is_deleted_once_the_server_has_ended_the_session_that_held_the_
 def test_the_lock_outlasts_a_store_that_answers_later_than_the_server_lets_a_session_stand_idle(
     monkeypatch: pytest.MonkeyPatch, artifact_folder: Path
 ) -> None:
-    _, versions = kept.model()
-    digest = versions[0].artifact_digest
-    ModelVersion.objects.filter(pk=versions[0].pk).update(state="deleted")
-    kept.age(artifact_folder)
+    digest = unneeded(artifact_folder)
     delete = DiskStore.delete
 
     def slowly(store: DiskStore, keys: Any) -> None:
