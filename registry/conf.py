@@ -1,6 +1,8 @@
 """Defaults and limits of the registry, each with unit and reason; `current()` alone reads Django's settings."""
 
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 # A file may be that young only because its row is still to come, so an hour is the least that an orphan has to be old.
 LEAST = {
@@ -101,7 +103,13 @@ def current() -> RegistryConf:
     """Return the values in force."""
     from django.conf import settings
 
-    return RegistryConf(**settings.PERENNIAL_REGISTRY)
+    return _made(tuple(settings.PERENNIAL_REGISTRY.items()))
+
+
+@lru_cache(maxsize=4)
+def _made(given: tuple[tuple[str, Any], ...]) -> RegistryConf:
+    # Asked a dozen times in a request; made anew only where a value is another.
+    return RegistryConf(**dict(given))
 
 
 def redis_url() -> str:

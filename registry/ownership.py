@@ -14,7 +14,8 @@ from uuid import UUID, uuid4
 
 from django.db.models import QuerySet
 
-from registry import conf, errors, rows, store
+from registry import conf, deadlines, errors, rows, store
+from registry.deadlines import Deadline
 from registry.models import Installation, ModelVersion
 from registry.store import GuardedStore, Mark, Store, StoreUnavailable
 
@@ -25,8 +26,10 @@ _COLUMNS = {ARTIFACTS: "artifact_url", BACKUP: "backup_url"}
 _INSTALLATION = "SELECT {columns} FROM registry_installation AS i WHERE i.is_only"
 SAMPLE = 20
 """Versions, half of them the newest, half the oldest, whose files are looked for in a store without a mark."""
-# Stores that cannot vanish are asked once: their address and whose they were found to be.
-_admitted: set[tuple[str, Mark]] = set()
+BELIEVED_SECONDS = 5.0
+"""For so long a process does not ask the database again which mark its store has to bear."""
+# By address and purpose the mark with which bytes were let in, and until when the database is believed to say the same.
+_admitted: dict[tuple[str, str], tuple[Mark, Deadline]] = {}
 
 
 class StoreForeign(StoreUnavailable):
@@ -119,10 +122,14 @@ def claim(purpose: str) -> Mark:
 
 
 def separate() -> UUID:
-    """Give this database an id of its own and return it: a copy is then refused at the stores of the original."""
+    """Give this database an id of its own and return it: a copy is then refused at the stores of the original.
+
+    Other processes, should any run, hear of it after BELIEVED_SECONDS.
+    """
     own = uuid4()
     _installation()
     Installation.objects.update(id=own, artifact_url="", backup_url="")
+    _admitted.clear()
     return own
 
 
@@ -140,18 +147,28 @@ def _guarded(purpose: str, url: str) -> Store:
 
 def _admit(opened: Store, purpose: str, url: str) -> None:
     """Let bytes in, and mark the store where nothing says yet whose it is. Raises StoreUnavailable."""
+    mark, believed = _admitted.get((url, purpose), (None, None))
+    if believed is not None and not believed.is_over and _bears(opened, mark):
+        return
     installation = _installation()
     ours = Mark(installation=installation.pk, purpose=purpose)
-    if (url, ours) in _admitted:
-        return
+    if opened.can_vanish or mark != ours:
+        _establish(opened, installation, ours, url)
+    _admitted[url, purpose] = ours, deadlines.after(BELIEVED_SECONDS)
+
+
+def _bears(opened: Store, mark: Mark | None) -> bool:
+    # What cannot vanish still bears the mark with which it was found once.
+    return not opened.can_vanish or opened.mark() == mark
+
+
+def _establish(opened: Store, installation: Installation, ours: Mark, url: str) -> None:
     if _judge(opened, ours, url):
-        if getattr(installation, _COLUMNS[purpose]) != url:
+        if getattr(installation, _COLUMNS[ours.purpose]) != url:
             # It moved with its mark, or who marked it came no further.
-            _note(purpose, url)
+            _note(ours.purpose, url)
     elif (stands := _claim(opened, ours, url, replacing=False)) != ours:
         raise _foreign(stands, ours, url)
-    if not opened.can_vanish:
-        _admitted.add((url, ours))
 
 
 def _judge(opened: Store, ours: Mark, url: str) -> bool:

@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 from django.core.exceptions import EmptyResultSet
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.postgresql.base import ServerBindingCursor
 from django.db.models import JSONField, Model, QuerySet
 from django.db.models.expressions import DatabaseDefault
@@ -37,9 +37,10 @@ def made(table: type[Row], values: Sequence[Any]) -> Row:
     """Return the object that the columns of one row stand for, as a queryset would have read it."""
     names, converted = _read(table)
     read = list(values)
+    here = connections[DEFAULT_DB_ALIAS]
     for place, convert in converted:
-        read[place] = convert(read[place], None, connection)
-    return table.from_db(connection.alias, names, read)
+        read[place] = convert(read[place], None, here)
+    return table.from_db(DEFAULT_DB_ALIAS, names, read)
 
 
 @cache
@@ -72,11 +73,12 @@ def listed(queryset: QuerySet[Any, Any]) -> list[tuple[Any, ...]]:
 @contextmanager
 def _planned() -> Iterator[Any]:
     """Give a cursor that sends values apart from the statement; Django's own writes them into it."""
+    here: Any = connections[DEFAULT_DB_ALIAS]
     # Connects where need be and checks a kept connection, as a cursor of Django's does.
-    connection.close_if_health_check_failed()
-    connection.ensure_connection()
-    cursor = _Planned(connection.connection)
-    with connection.make_debug_cursor(cursor) if connection.queries_logged else connection.make_cursor(cursor) as made:
+    here.close_if_health_check_failed()
+    here.ensure_connection()
+    cursor = _Planned(here.connection)
+    with here.make_debug_cursor(cursor) if here.queries_logged else here.make_cursor(cursor) as made:
         yield made
 
 
@@ -131,7 +133,7 @@ def insertion(objects: Sequence[Model], *, only_if: str = "") -> Beside:
 def note(objects: Sequence[Model]) -> None:
     """Note in objects that they are rows now, as after bulk_create: saving one again changes its row."""
     for each in objects:
-        each._state.adding, each._state.db = False, connection.alias
+        each._state.adding, each._state.db = False, DEFAULT_DB_ALIAS
 
 
 def _is_filled_in(row: Model, field: Any) -> bool:

@@ -58,10 +58,11 @@ class _Budget:
     def __init__(self, left: int | None) -> None:
         self._left = left
 
-    def take(self, size: int) -> None:
-        """Take what a bundle says of itself, before it is unpacked. Raises UnpackedTooMuch."""
+    def take(self, packed: bytes) -> None:
+        """Take what a bundle says that it unpacks to. Raises UnpackedTooMuch, and BundleInvalid as reading it does."""
         if self._left is None:
             return
+        size = bundle.announced(packed, limits=limits.delivered())
         if size > self._left:
             raise UnpackedTooMuch(f"This bundle unpacks to {size} bytes; the call may take {self._left} more.")
         self._left -= size
@@ -78,7 +79,7 @@ def _open(fleet: Fleet, delivery: Delivery, budget: _Budget) -> Sifted:
     """Look into a packed bundle; what the caller does not say, its own metadata does."""
     if delivery.forecaster or any(name in delivery.said for name in deliveries.CONTENT):
         raise MetadataInvalid("A bundle holds its forecaster, importance and tables itself: send it alone.")
-    budget.take(bundle.announced(delivery.bundle, limits=limits.delivered()))
+    budget.take(delivery.bundle)
     found = _audited(delivery.bundle)
     format = formats.find(found.format)
     if delivery.said.get("format", format.name) != format.name:

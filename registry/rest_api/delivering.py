@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
+from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework import exceptions, serializers
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from registry import conf, enrolment, errors, timestamps
 from registry.exchange import intake, reading
@@ -79,7 +78,7 @@ class ModelVersions(uploads.UploadView, versions.VersionList):
         request=_request({"bundle": "a packed bundle", "forecaster": "or the bytes of a forecaster"}, _SAID),
         responses={201: shapes.VersionSerializer},
     )
-    def post(self, request: Request, fleet: str, entity: str) -> Response:
+    def post(self, request: Request, fleet: str, entity: str) -> HttpResponse:
         """Register a version that was trained elsewhere, by your word: a bundle, or a forecaster and its metadata.
 
         It is `pending` until a worker has read the forecaster, then `ready` or `quarantined`. Nothing is executed.
@@ -103,7 +102,7 @@ class Imports(uploads.UploadView):
         request=_request({"bundle": "the bundle, byte for byte"}, "seal (required), signed_by, note, tags"),
         responses={201: shapes.VersionSerializer},
     )
-    def post(self, request: Request, fleet: str, entity: str) -> Response:
+    def post(self, request: Request, fleet: str, entity: str) -> HttpResponse:
         """Import a bundle that another installation exported, where its key is set here; the version keeps its id.
 
         `seal` is the header `Perennial-Seal` of the download, `signed_by` the name of the key here where it differs.
@@ -136,7 +135,7 @@ class FleetVersions(views.ApiView):
         },
         responses={200: ManyDeliveredSerializer},
     )
-    def post(self, request: Request, fleet: str) -> Response:
+    def post(self, request: Request, fleet: str) -> HttpResponse:
         """Register many versions trained elsewhere: a JSON object a line, files in base64; one result for each line.
 
         What is refused leaves the others be. At most 5000 lines, 64 MiB, and 512 MiB unpacked at once.
@@ -175,7 +174,7 @@ def _owner(request: Request, fleet: str, entity: str, *, create: bool) -> Regist
     return owner
 
 
-def _register_one(request: Request, owner: RegisteredModel | Fleet, delivery: Delivery, *, cause: str) -> Response:
+def _register_one(request: Request, owner: RegisteredModel | Fleet, delivery: Delivery, *, cause: str) -> HttpResponse:
     fleet = owner if isinstance(owner, Fleet) else owner.fleet
 
     def prepare() -> Parcel:
@@ -190,8 +189,8 @@ def _register_one(request: Request, owner: RegisteredModel | Fleet, delivery: De
             version = intake.only(intake.register(owner, [parcel], create=True, **said))
         else:
             version = intake.register_one(owner, parcel, **said)
-        shown = json.loads(texts.version(version.pk))
-        return idempotency.Answer(status=201, data=shown, headers={"Location": shown["url"]})
+        where = {"Location": texts.address(version.pk)}
+        return idempotency.Answer(status=201, text=texts.version(version.pk), headers=where)
 
     return idempotency.after(request, prepare, work).response()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -66,7 +67,7 @@ class HoldList(views.ApiView):
     @extend_schema(
         operation_id="hold", parameters=[idempotency.HEADER], request=HoldBody, responses={201: HoldSerializer}
     )
-    def post(self, request: Request, version: str) -> Response:
+    def post(self, request: Request, version: str) -> HttpResponse:
         """Hold a version: no retention, archive or delete takes it until the hold is lifted or over."""
         parsing.query(request, parsing.StrictSerializer)
         given = parsing.body(request, HoldBody)

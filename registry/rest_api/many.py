@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
+from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework import exceptions
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from registry import bulk, conf, lifecycle, permissions, timestamps
 from registry.bulk import Done, targets, telling
@@ -40,7 +40,7 @@ class VersionsBulk(views.ApiView):
         request=BulkBody,
         responses={200: BulkSerializer},
     )
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> HttpResponse:
         """Promote, archive, restore, quarantine, release, forget or tag many versions, in a few statements.
 
         What cannot be done to one leaves the others be; its result says why. All but `tag` needs the role approver.
@@ -81,7 +81,7 @@ class FleetRollBack(views.ApiView):
         request=RollBackManyBody,
         responses={200: RollBackManySerializer},
     )
-    def post(self, request: Request, fleet: str) -> Response:
+    def post(self, request: Request, fleet: str) -> HttpResponse:
         """Roll every model that answers the filter back to the champion before its present one, at once.
 
         With `dry_run` it says from which version each would go to which, and why others cannot and what would do.
@@ -117,7 +117,7 @@ class FleetTags(views.ApiView):
         request=TagModelsBody,
         responses={200: TagModelsSerializer},
     )
-    def post(self, request: Request, fleet: str) -> Response:
+    def post(self, request: Request, fleet: str) -> HttpResponse:
         """Add and remove tags of every registered model that answers the filter; the tags of versions are their own.
 
         Each that changes gets a line in its ledger. With `dry_run` the answer is the same and nothing is changed.

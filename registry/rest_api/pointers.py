@@ -13,7 +13,6 @@ from django.urls import reverse
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from registry import history, lifecycle, timestamps
 from registry.lifecycle import Verified, succession
@@ -94,7 +93,7 @@ class Promote(views.ApiView):
         request=PromoteBody,
         responses={200: MoveSerializer},
     )
-    def post(self, request: Request, fleet: str, entity: str) -> Response:
+    def post(self, request: Request, fleet: str, entity: str) -> HttpResponse:
         """Make a version champion at once, without a gate and without a worker. The ledger keeps who and why."""
         model, given = _asked(request, fleet, entity, PromoteBody)
 
@@ -119,7 +118,7 @@ class RollBack(views.ApiView):
         request=RollBackBody,
         responses={200: MoveSerializer},
     )
-    def post(self, request: Request, fleet: str, entity: str) -> Response:
+    def post(self, request: Request, fleet: str, entity: str) -> HttpResponse:
         """Go back to the champion before, or to a named version, at once and without a worker."""
         model, given = _asked(request, fleet, entity, RollBackBody)
 
@@ -145,7 +144,7 @@ def _asked(
 
 def _carried_out(
     request: Request, reason: str, prepare: Callable[[], tuple[Target, Verified]], move: Callable[..., Event]
-) -> Response:
+) -> HttpResponse:
     """Find and verify what is to serve, outside a transaction, then move there once; answer with the new champion."""
 
     def work(prepared: tuple[Target, Verified]) -> idempotency.Answer:

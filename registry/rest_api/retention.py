@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -157,7 +158,7 @@ class PruneModel(views.ApiView):
         request=PruneBody,
         responses={200: PruneSerializer},
     )
-    def post(self, request: Request, fleet: str, entity: str) -> Response:
+    def post(self, request: Request, fleet: str, entity: str) -> HttpResponse:
         """Mark what the policy does not keep of a model, and answer which versions that are.
 
         Marked versions are archived; `restore` takes them back until their grace is over.
@@ -179,14 +180,14 @@ class PruneFleet(views.ApiView):
         request=PruneBody,
         responses={200: PruneSerializer},
     )
-    def post(self, request: Request, fleet: str) -> Response:
+    def post(self, request: Request, fleet: str) -> HttpResponse:
         """Mark what the policy does not keep of a fleet, at most 1,000 versions in one call; the cursor goes on."""
         parsing.query(request, scope.TenantQuery)
         given = parsing.body(request, PruneBody)
         return _prune(request, Scope(fleet_id=scope.fleet(request, fleet).pk), given)
 
 
-def _prune(request: Request, wanted: Scope, given: dict[str, Any]) -> Response:
+def _prune(request: Request, wanted: Scope, given: dict[str, Any]) -> HttpResponse:
     at, after = timestamps.utc_now(), _after(given)
     reason = "" if given["dry_run"] else reasons.given(given["reason"])
 

@@ -13,7 +13,7 @@ from uuid import UUID
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import F, Func, TextField, Value
 from django.db.models.sql.compiler import SQLCompiler
-from django.urls import reverse
+from django.urls import get_script_prefix, reverse
 
 from registry import rows
 
@@ -83,6 +83,11 @@ def version(version_id: UUID) -> str:
     return str(text)
 
 
+def address(version_id: UUID) -> str:
+    """Return where a version is read."""
+    return f"{_address()}{version_id}"
+
+
 class VersionText(Func):
     """The version of a row as JSON text; for `values_list` of a query over versions."""
 
@@ -108,6 +113,12 @@ class VersionText(Func):
 
 
 def _address() -> str:
+    return _address_below(get_script_prefix())
+
+
+@cache
+def _address_below(prefix: str) -> str:
+    # Found by patterns; it is the same for every version and every request below the same prefix.
     return reverse("version", args=[NOBODY]).removesuffix(NOBODY)
 
 

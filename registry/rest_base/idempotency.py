@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from django.db import transaction
 from django.db.models import QuerySet
+from django.http import HttpResponse
 from django.utils.encoding import force_str
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
@@ -48,13 +49,17 @@ class Answer:
     """What a request that starts work answers."""
 
     status: int
-    data: Mapping[str, Any]
+    data: Mapping[str, Any] = field(default_factory=dict)
+    text: str = ""
+    """The data, where they are written as JSON already."""
     headers: Mapping[str, str] = field(default_factory=dict)
     replayed: bool = False
 
-    def response(self) -> Response:
+    def response(self) -> HttpResponse:
         """Return it as a response."""
         headers = {**self.headers, **({"Idempotency-Replayed": "true"} if self.replayed else {})}
+        if self.text:
+            return HttpResponse(self.text, content_type="application/json", status=self.status, headers=headers)
         return Response(self.data, status=self.status, headers=headers)
 
 
@@ -117,7 +122,8 @@ def _claim(request: Request, key: str, digest: str) -> IdempotencyKey:
 
 
 def _kept(row: IdempotencyKey, answer: Answer) -> Answer:
-    plain = json.loads(json.dumps({"data": answer.data, "headers": dict(answer.headers)}, cls=JSONEncoder))
+    data = json.loads(answer.text) if answer.text else answer.data
+    plain = json.loads(json.dumps({"data": data, "headers": dict(answer.headers)}, cls=JSONEncoder))
     row.status, row.body = answer.status, plain
     row.save(update_fields=["status", "body"])
     return answer

@@ -8,6 +8,7 @@ import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import obstore
@@ -18,6 +19,7 @@ from pytest_django import Settings
 
 from config import checks
 from registry import artifacts, conf, lifecycle, ownership, store
+from registry.deadlines import Deadline
 from registry.models import Installation, ModelVersion
 from registry.store import StoreUnavailable
 from tests.object_server import Bucket
@@ -100,6 +102,7 @@ def test_a_store_of_another_installation_is_refused_for_everything(elsewhere: Ca
 def test_of_two_installations_that_share_a_store_the_second_is_refused(elsewhere: object) -> None:
     ownership.artifact_store().put(OTHERS, b"of the first")
     Installation.objects.all().delete()
+    in_another_process()
     assert_refused(ownership.StoreForeign, "another installation")
     assert raw().get(OTHERS) == b"of the first"
 
@@ -115,9 +118,28 @@ def empty(url: str) -> None:
     opened = raw()
     if isinstance(opened, store.ObjectStore):
         obstore.delete(opened._client, [MARKER, KEY])
-        ownership._admitted.clear()
+        in_another_process()
     else:
         shutil.rmtree(url.removeprefix("file://"))
+
+
+def in_another_process() -> None:
+    """Go on as a process that has yet to write."""
+    ownership._admitted.clear()
+
+
+def test_whose_the_store_is_the_database_is_asked_once_in_a_while(
+    elsewhere: Callable[[], None], django_assert_num_queries: Any
+) -> None:
+    elsewhere()
+    ownership.artifact_store().put(KEY, b"x")
+    with django_assert_num_queries(0):
+        ownership.artifact_store().put(OTHERS, b"x")
+    Installation.objects.update(id=uuid4())
+    for where, (mark, _) in ownership._admitted.items():
+        ownership._admitted[where] = mark, Deadline(ends=0.0)
+    with pytest.raises(ownership.StoreForeign, match="another installation"):
+        ownership.artifact_store().put(OTHERS, b"x")
 
 
 def test_a_lost_mount_is_noticed_before_the_next_write_of_the_same_process(artifact_folder: Path) -> None:
@@ -237,6 +259,7 @@ def test_a_store_whose_first_writer_died_before_it_noted_the_place_is_noted_by_t
     place(settings, backup_url=backup.as_uri())
     ownership.backup_store().put(KEY, b"x")
     Installation.objects.update(backup_url="")
+    in_another_process()
     ownership.backup_store().put(OTHERS, b"x")
     assert Installation.objects.get().backup_url == backup.as_uri()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -101,7 +102,7 @@ class Pause(views.ApiView):
         parameters=[scope.TenantQuery, idempotency.HEADER],
         responses={200: PolicyDetailSerializer},
     )
-    def post(self, request: Request, fleet: str, policy: str) -> Response:
+    def post(self, request: Request, fleet: str, policy: str) -> HttpResponse:
         """Stop the schedule until it is resumed. Runs that people ask for still run."""
         parsing.query(request, scope.TenantQuery)
         parsing.body(request, parsing.StrictSerializer)
@@ -125,7 +126,7 @@ class Resume(views.ApiView):
         parameters=[scope.TenantQuery, idempotency.HEADER],
         responses={200: PolicyDetailSerializer},
     )
-    def post(self, request: Request, fleet: str, policy: str) -> Response:
+    def post(self, request: Request, fleet: str, policy: str) -> HttpResponse:
         """Start the schedule again, from its next slot; what was missed stays missed."""
         parsing.query(request, scope.TenantQuery)
         parsing.body(request, parsing.StrictSerializer)

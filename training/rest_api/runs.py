@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
+from django.http import HttpResponse
 from django.urls import reverse
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
@@ -114,7 +115,7 @@ class RunList(views.ApiView):
         request=RunBody,
         responses={200: shapes.RequestedSerializer, 202: shapes.RequestedSerializer},
     )
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> HttpResponse:
         """Ask for one model or a whole fleet to be retrained or evaluated: 202 and addresses to follow.
 
         A model with an open run gets a row of its own, at once `skipped` with the code `joined`, which names that run.
@@ -151,7 +152,7 @@ def _answer(batch_id: UUID | str, *, status: int) -> idempotency.Answer:
     return idempotency.Answer(status=status, data=data, headers={"Location": where})
 
 
-def _ended(answer: idempotency.Answer) -> Response:
+def _ended(answer: idempotency.Answer) -> HttpResponse:
     batch_id = answer.data["batch"]["id"]
     is_done = _waited(batch_id, seconds=conf.current().wait_seconds)
     now = _answer(batch_id, status=200 if is_done else 202)
@@ -205,7 +206,7 @@ class Cancel(views.ApiView):
         parameters=[idempotency.HEADER],
         responses={200: shapes.RunDetailSerializer},
     )
-    def post(self, request: Request, run: str) -> Response:
+    def post(self, request: Request, run: str) -> HttpResponse:
         """Cancel an open run: from now on no worker can close or promote it. `run_ended` where it has ended."""
         parsing.query(request, parsing.StrictSerializer)
         parsing.body(request, parsing.StrictSerializer)
