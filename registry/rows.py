@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
 
-from django.core.exceptions import EmptyResultSet
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.postgresql.base import ServerBindingCursor
-from django.db.models import JSONField, Model, QuerySet
+from django.db.models import JSONField, Model
 from django.db.models.expressions import DatabaseDefault
 
 Row = TypeVar("Row", bound=Model)
@@ -60,14 +59,6 @@ def found(statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         cursor.execute(statement, values)
         rows: list[tuple[Any, ...]] = cursor.fetchall()
     return rows
-
-
-def listed(queryset: QuerySet[Any, Any]) -> list[tuple[Any, ...]]:
-    """Return the rows of a queryset of plain columns and texts (`values_list`) as `found` does."""
-    try:
-        return found(*queryset.query.sql_with_params())
-    except EmptyResultSet:
-        return []
 
 
 @contextmanager

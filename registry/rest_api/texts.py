@@ -6,8 +6,9 @@ documents; a test holds both to the same text.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -16,7 +17,10 @@ from django.db.models.sql.compiler import SQLCompiler
 from django.urls import get_script_prefix, reverse
 
 from registry import rows
+from registry.models import RegisteredModel
 
+BEYOND = 2**31
+"""A number that no version has."""
 NOBODY = "00000000-0000-7000-8000-000000000000"
 
 # Names on the wire and where they come from; {row} is the alias of the version's row, the others are joined columns.
@@ -71,9 +75,15 @@ _ALIASES = {
     "anchor": "m.anchor_id",
     "address": "%s::text",
 }
-_ONE = """
-SELECT {text} FROM registry_modelversion AS v JOIN registry_registeredmodel AS m ON m.id = v.registered_model_id
-JOIN registry_fleet AS f ON f.id = m.fleet_id WHERE v.id = %s
+_FROM = """
+FROM registry_modelversion AS v JOIN registry_registeredmodel AS m ON m.id = v.registered_model_id
+JOIN registry_fleet AS f ON f.id = m.fleet_id
+"""
+_ONE = f"SELECT {{text}} {_FROM} WHERE v.id = %s"
+# Its best plan is one whatever is asked for.
+_NEWEST = f"""
+SELECT {{text}}, v.number {_FROM} WHERE v.registered_model_id = %s AND v.state = ANY(%s)
+AND (%s::bigint IS NULL OR v.number < %s) ORDER BY v.number DESC LIMIT %s
 """
 
 
@@ -81,6 +91,19 @@ def version(version_id: UUID) -> str:
     """Return a version that exists as JSON text."""
     [[text]] = rows.found(_ONE.format(text=_written().format(**_ALIASES)), [_address(), version_id])
     return str(text)
+
+
+def newest(
+    registered_model: RegisteredModel, *, states: Sequence[str], before: int | None, limit: int
+) -> list[tuple[str, int]]:
+    """Return versions of a model in these states as JSON text, each with its number, the newest first.
+
+    `before` leaves out that number and those above it.
+    """
+    # A cursor that somebody made up may hold more digits than the column.
+    bound = None if before is None else min(max(before, 0), BEYOND)
+    values = [_address(), registered_model.pk, list(states), bound, bound, limit]
+    return cast(list[tuple[str, int]], rows.found(_NEWEST.format(text=_written().format(**_ALIASES)), values))
 
 
 def address(version_id: UUID) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache, reduce
 from operator import or_
 from typing import Any
@@ -17,7 +17,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from registry import conf, rows
+from registry import conf
 from registry.rest_base import parsing, problems, views
 
 CURSOR_LENGTH = 600
@@ -50,14 +50,10 @@ class CursorMalformed(problems.QueryInvalid):
 
 
 class KeysetPagination:
-    """Pages through a queryset in the order of fields that together are unique; a leading `-` means newest first.
+    """Pages through a queryset in the order of fields that together are unique; a leading `-` means newest first."""
 
-    `planned_once` spares the database a plan for every page: for lists whose best plan is one whatever is asked for.
-    """
-
-    def __init__(self, *order: str, planned_once: bool = False) -> None:
+    def __init__(self, *order: str) -> None:
         self.order = order
-        self._listed: Callable[[QuerySet[Any]], list[tuple[Any, ...]]] = rows.listed if planned_once else list
 
     def respond(
         self,
@@ -76,11 +72,25 @@ class KeysetPagination:
         """Return one page whose rows the database writes as JSON, and the address of the next."""
         size = given.get("limit") or conf.current().page_size
         names = [_path(name) for name in self.order]
-        found = self._listed(self._after_cursor(queryset, given.get("cursor")).values_list(text, *names)[: size + 1])
+        found = self._after_cursor(queryset, given.get("cursor")).values_list(text, *names)[: size + 1]
+        return self.told(request, list(found), size=size)
+
+    def told(self, request: Request, found: Sequence[tuple[Any, ...]], *, size: int) -> HttpResponse:
+        """Return one page of rows that are a JSON text and the values of the order each, one row more where more are.
+
+        The text of the last row is not shown.
+        """
         following = encode([str(each) for each in found[size - 1][1:]]) if len(found) > size else None
         ends = json.dumps({"next_cursor": following, "next": _address(request, following)})
         content = f'{{"results":[{",".join(row[0] for row in found[:size])}],{ends[1:]}'
         return views.text(content)
+
+    def after(self, model: type[Model], cursor: str) -> list[Any]:
+        """Return the values of the order behind which a page begins. Raises CursorMalformed."""
+        texts = _decode(cursor)
+        if len(texts) != len(self.order):
+            raise CursorMalformed
+        return [_value(model, _path(name), text) for name, text in zip(self.order, texts, strict=True)]
 
     def page(
         self, queryset: QuerySet[Any], *, limit: int | None = None, cursor: str | None = None
@@ -93,16 +103,13 @@ class KeysetPagination:
 
     def _after_cursor(self, queryset: QuerySet[Any], cursor: str | None) -> QuerySet[Any]:
         if cursor:
-            queryset = queryset.filter(self._after(queryset.model, _decode(cursor)))
+            queryset = queryset.filter(self._beyond_all(self.after(queryset.model, cursor)))
         return queryset.order_by(*self.order)
 
     def _cursor(self, row: Any) -> str:
         return encode([str(reduce(getattr, _path(name).split("__"), row)) for name in self.order])
 
-    def _after(self, model: type[Model], texts: Sequence[Any]) -> Q:
-        if len(texts) != len(self.order):
-            raise CursorMalformed
-        values = [_value(model, _path(name), text) for name, text in zip(self.order, texts, strict=True)]
+    def _beyond_all(self, values: Sequence[Any]) -> Q:
         # The bound on the first field alone says nothing new, but an index can start there, however deep the page.
         leading = Q(**{f"{_path(self.order[0])}__{'lte' if self.order[0].startswith('-') else 'gte'}": values[0]})
         return leading & reduce(or_, (self._beyond(place, values) for place in range(len(values))))

@@ -12,8 +12,10 @@ from rest_framework.utils.encoders import JSONEncoder
 from registry.models import ModelVersion
 from registry.reports import Scorecard
 from registry.rest_api import shapes, texts
+from registry.rest_base import paging
 from tests import factories
 from tests.factories import NOW
+from tests.rest_client import caller
 
 pytestmark = pytest.mark.django_db
 HALF = datetime(2026, 2, 3, 4, 5, 6, 120_000, tzinfo=UTC)
@@ -76,3 +78,17 @@ def test_all_pointers_to_a_version_are_written() -> None:
     model = version.registered_model
     type(model).objects.filter(pk=model.pk).update(challenger=version.pk)
     assert json.loads(texts.version(version.pk))["pointers"] == ["champion", "challenger", "anchor"]
+
+
+@pytest.mark.usefixtures("roles")
+def test_the_plain_list_of_a_model_is_the_search_that_leaves_nothing_out() -> None:
+    model = factories.registered_model()
+    made = [factories.champion(registered_model=model) for _ in range(5)]
+    for version, state in zip(made, ("archived", "deleted", "quarantined", "pending"), strict=False):
+        ModelVersion.objects.filter(pk=version.pk).update(state=state)
+    address = f"models/{model.fleet.name}/{model.entity_key}/versions"
+    viewer = caller(role="viewer")
+    for page in ({"limit": 2}, {"limit": 3}, {}, {"limit": 2, "cursor": paging.encode(["4"])}):
+        plain, searched = viewer.get(address, **page).json(), viewer.get(address, **page, since="2000-01-01").json()
+        assert plain["results"] == searched["results"] != []
+        assert plain["next_cursor"] == searched["next_cursor"]

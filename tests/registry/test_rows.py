@@ -94,13 +94,6 @@ def test_what_is_read_plainly_is_what_a_queryset_reads() -> None:
     assert len(row) == rows.width(Fleet)
 
 
-def test_a_queryset_is_listed_as_it_lists_itself() -> None:
-    rows.insert(fleets("one", "two"))
-    plain = Fleet.objects.filter(name__in=["one", "two", "three"]).order_by("name").values_list("name", "kind")
-    assert rows.listed(plain) == list(plain) == [("one", "forecast"), ("two", "forecast")]
-    assert rows.listed(plain.filter(name__in=[])) == []
-
-
 def test_columns_of_an_object_with_a_key_of_its_own_are_all_written() -> None:
     rows.insert([Bookmark(name="reader", txid=7, event_id=8, at=NOW)])
     with connection.cursor() as cursor:
