@@ -81,6 +81,16 @@ class Beside:
     values: Sequence[Any]
 
 
+def carried_out(beside: Sequence[Beside], last: Beside) -> list[tuple[Any, ...]]:
+    """Carry out statements together, in one round trip, and return the rows of the last.
+
+    What those before it return can be read as `beside_0` and so on.
+    """
+    together = ", ".join(f"beside_{place} AS ({each.statement})" for place, each in enumerate(beside))
+    statement = f"{f'WITH {together}' if together else ''} {last.statement}"
+    return found(statement, [value for each in (*beside, last) for value in each.values])
+
+
 def insert(objects: Sequence[Model], *, beside: Sequence[Beside] = (), only_if: str = "") -> list[Any]:
     """Insert new rows in their order, in one statement, and return the keys of those that were, in ascending order.
 
@@ -90,12 +100,9 @@ def insert(objects: Sequence[Model], *, beside: Sequence[Beside] = (), only_if: 
     """
     if not objects:
         return []
-    own = insertion(objects, only_if=only_if)
-    together = ", ".join(f"beside_{place} AS ({each.statement})" for place, each in enumerate(beside))
-    key = type(objects[0])._meta.pk.column
-    statement = f"{f'WITH {together}' if together else ''} {own.statement} RETURNING {key}"
-    values = [value for each in (*beside, own) for value in each.values]
-    inserted = {key for (key,) in found(statement, values)}
+    own, key = insertion(objects, only_if=only_if), type(objects[0])._meta.pk.column
+    last = Beside(statement=f"{own.statement} RETURNING {key}", values=own.values)
+    inserted = {key for (key,) in carried_out(beside, last)}
     if objects[0].pk is None and (inserted or not only_if):
         for each, key in zip(objects, sorted(inserted), strict=True):
             each.pk = key

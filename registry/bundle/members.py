@@ -11,7 +11,7 @@ import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import zstandard
 
@@ -150,7 +150,7 @@ class Member(io.RawIOBase):
     def _piece(self, most: int) -> bytes:
         if not self._left:
             return b""
-        piece = self._stream.some(min(most, self._left))
+        piece = self._stream.exactly(min(most, self._left))
         self._left -= len(piece)
         self._checksum = zlib.crc32(piece, self._checksum)
         if not self._left:
@@ -167,26 +167,20 @@ class _Stream:
 
     def __init__(self, data: bytes, size: int) -> None:
         self.size, self.offset = size, 0
-        self._frame = zstandard.ZstdDecompressor(max_window_size=WINDOW_BYTES).stream_reader(data)
+        frame = zstandard.ZstdDecompressor(max_window_size=WINDOW_BYTES).stream_reader(data)
+        # Most of what is read are headers of a few bytes.
+        self._frame = io.BufferedReader(cast(io.RawIOBase, frame), PIECE_BYTES)
 
     @property
     def left(self) -> int:
         return self.size - self.offset
 
-    def some(self, most: int) -> bytes:
-        """Return some bytes, at least one."""
-        found = self._read(min(most, self.left))
-        if not found:
-            raise BundleInvalid("The zip is broken: it ends within a member.")
-        self.offset += len(found)
-        return found
-
     def exactly(self, count: int) -> bytes:
-        if count > self.left:
+        """Return so many bytes, which are in memory then."""
+        found = self._read(count) if count <= self.left else b""
+        if len(found) < count:
             raise BundleInvalid("The zip is broken: it ends within a member.")
-        found = b""
-        while len(found) < count:
-            found += self.some(count - len(found))
+        self.offset += count
         return found
 
     def end(self) -> None:
@@ -196,7 +190,7 @@ class _Stream:
 
     def _read(self, most: int) -> bytes:
         try:
-            return bytes(self._frame.read(most)) if most else b""
+            return self._frame.read(most)
         except zstandard.ZstdError as error:
             raise BundleInvalid(f"The zstd frame is broken: {error}.") from error
 

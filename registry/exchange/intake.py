@@ -13,7 +13,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.db import transaction
@@ -97,10 +97,13 @@ def register(
 
 
 def register_one(
-    model: RegisteredModel, parcel: Parcel, *, actor: str, at: datetime, reason: str = "", cause: str = REGISTRATION
-) -> ModelVersion:
-    """Register one stored parcel, as `register` does, for a model that was just read; raises why it is refused."""
-    return _twice(partial(_register_one, model, parcel, actor=actor, at=at, reason=reason, cause=cause))
+    model: RegisteredModel, parcel: Parcel, *, shown: rows.Beside, actor: str, at: datetime, cause: str = REGISTRATION
+) -> tuple[ModelVersion, tuple[Any, ...] | None]:
+    """Register one stored parcel, as `register` does, for a model that was just read; raises why it is refused.
+
+    Returns the version and what `shown` gives of it, as `lifecycle.register_as_read` does.
+    """
+    return _twice(partial(_register_one, model, parcel, shown=shown, actor=actor, at=at, cause=cause))
 
 
 def unseal(text: str, content: bytes, *, entity: str, signed_by: str = "", said: Mapping[str, object]) -> Delivery:
@@ -129,13 +132,13 @@ def _twice(work: Callable[[], Found]) -> Found:
 
 
 def _register_one(
-    model: RegisteredModel, parcel: Parcel, *, actor: str, at: datetime, reason: str, cause: str
-) -> ModelVersion:
+    model: RegisteredModel, parcel: Parcel, *, shown: rows.Beside, actor: str, at: datetime, cause: str
+) -> tuple[ModelVersion, tuple[Any, ...] | None]:
     [decided] = _without_taken([_fresh(parcel)])
     item = _registration(decided, {parcel.entity: model.pk}) if isinstance(decided, Parcel) else decided
     if isinstance(item, errors.PerennialError):
         raise item
-    return lifecycle.register_as_read(item, model, actor=actor, cause=cause, reason=reason, at=at)
+    return lifecycle.register_as_read(item, model, actor=actor, cause=cause, at=at, shown=shown)
 
 
 def _register(

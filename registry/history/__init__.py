@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.db import OperationalError, models, transaction
@@ -62,6 +63,14 @@ UPDATE registry_registeredmodel AS m SET ledger_hash = %s::text, ledger_count = 
 last_number = %s::int, last_version_at = %s::timestamptz
 WHERE m.id = %s::bigint AND m.ledger_count = %s::int AND m.fence = %s::bigint RETURNING m.id
 """
+
+
+# What is told of the version that the same statement makes; its model is read as it was before it.
+_SHOWN = """
+SELECT {} FROM beside_1 AS v JOIN registry_registeredmodel AS m ON m.id = v.registered_model_id
+JOIN registry_fleet AS f ON f.id = m.fleet_id
+"""
+UNSHOWN = rows.Beside(statement="v.id", values=[])
 
 
 class LedgerRestored(errors.Unavailable):
@@ -133,21 +142,29 @@ def announce(
         return _write(lines, lock([line.registered_model_id for line in lines if line.registered_model_id is not None]))
 
 
-def announce_as_read(line: Line, *, head: RegisteredModel, version: ModelVersion, count: int) -> Event | None:
+def announce_as_read(
+    line: Line, *, head: RegisteredModel, version: ModelVersion, count: int, shown: rows.Beside = UNSHOWN
+) -> tuple[Any, ...] | None:
     """Write one line and its new version, in one statement and a transaction by itself, without a lock before it.
 
     `count` is the place of the last line when the head was read, and `head` has what the numbering made of it since.
-    None, and nothing is written, where the chain has moved on: whoever was first has the number and the place. Raises
+    Returns what `shown` gives of the version: expressions over its row `v`, its model `m` and its fleet `f`. None, and
+    nothing is written, where the chain has moved on: whoever was first has the number and the place. Raises
     LedgerRestored.
     """
     event = _link(line, head)
     values = [getattr(head, name) for name in (*_HEAD[1:], "pk")]
-    moved = rows.Beside(statement=_SET_HEAD_AS_READ, values=[*values, count, head.fence])
     only_if = "EXISTS (SELECT FROM beside_0)"
+    made, told = rows.insertion([version], only_if=only_if), rows.insertion([event], only_if=only_if)
+    beside = [
+        rows.Beside(statement=_SET_HEAD_AS_READ, values=[*values, count, head.fence]),
+        rows.Beside(statement=f"{made.statement} RETURNING *", values=made.values),
+        told,
+    ]
     with _restored_told():
-        written = rows.insert([event], beside=[moved, rows.insertion([version], only_if=only_if)], only_if=only_if)
+        written = rows.carried_out(beside, rows.Beside(statement=_SHOWN.format(shown.statement), values=shown.values))
     rows.note([version] if written else [])
-    return event if written else None
+    return written[0] if written else None
 
 
 def _write(

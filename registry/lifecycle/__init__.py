@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from copy import copy
 from datetime import datetime
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
 
-from registry import artifacts, history, reasons
+from registry import artifacts, history, reasons, rows
 from registry.artifacts import ArtifactSwept, Stored
 from registry.lifecycle import admission, placing, pointers, registration, succession
 from registry.lifecycle.placing import NOMINATED, REJECTED, ChampionMoved, Placed, RolledBack
@@ -119,12 +120,19 @@ def register(
 
 
 def register_as_read(
-    item: Registration, head: RegisteredModel, *, actor: str, cause: str, at: datetime, reason: str = ""
-) -> ModelVersion:
+    item: Registration,
+    head: RegisteredModel,
+    *,
+    actor: str,
+    cause: str,
+    at: datetime,
+    reason: str = "",
+    shown: rows.Beside = history.UNSHOWN,
+) -> tuple[ModelVersion, tuple[Any, ...] | None]:
     """Register one version of a model that was just read, as `register` does and raising the same.
 
-    Where nothing was written to its chain since, one statement does it; else, or within a transaction, the model is
-    locked and read again.
+    Where nothing was written to its chain since, one statement does it, and gives what `shown` gives of the version
+    (see `history.announce_as_read`); else, or within a transaction, the model is locked and read again, and it is None.
     """
     # What a broken statement takes with it has to be itself alone.
     if not connection.in_atomic_block:
@@ -133,10 +141,11 @@ def register_as_read(
         [version] = registration.number([item], heads={head.pk: mine}, at=at)
         line = _line(version, mine, actor=actor, cause=cause, reason=reason, at=at)
         with registration.refusals():
-            if history.announce_as_read(line, head=mine, version=version, count=head.ledger_count):
-                return version
+            told = history.announce_as_read(line, head=mine, version=version, count=head.ledger_count, shown=shown)
+        if told:
+            return version, told
     [version] = register([item], actor=actor, cause=cause, at=at, reason=reason)
-    return version
+    return version, None
 
 
 def _line(

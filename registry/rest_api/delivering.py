@@ -186,11 +186,11 @@ def _register_one(request: Request, owner: RegisteredModel | Fleet, delivery: De
     def work(parcel: Parcel) -> idempotency.Answer:
         said: dict[str, Any] = {"actor": views.actor(request), "at": timestamps.utc_now(), "cause": cause}
         if isinstance(owner, Fleet):
-            version = intake.only(intake.register(owner, [parcel], create=True, **said))
+            version, shown = intake.only(intake.register(owner, [parcel], create=True, **said)), None
         else:
-            version = intake.register_one(owner, parcel, **said)
-        where = {"Location": texts.address(version.pk)}
-        return idempotency.Answer(status=201, text=texts.version(version.pk), headers=where)
+            version, shown = intake.register_one(owner, parcel, shown=texts.written(), **said)
+        [text] = shown or [texts.version(version.pk)]
+        return idempotency.Answer(status=201, text=text, headers={"Location": texts.address(version.pk)})
 
     return idempotency.after(request, prepare, work).response()
 

@@ -89,8 +89,14 @@ AND (%s::bigint IS NULL OR v.number < %s) ORDER BY v.number DESC LIMIT %s
 
 def version(version_id: UUID) -> str:
     """Return a version that exists as JSON text."""
-    [[text]] = rows.found(_ONE.format(text=_written().format(**_ALIASES)), [_address(), version_id])
-    return str(text)
+    text = written()
+    [[found]] = rows.found(_ONE.format(text=text.statement), [*text.values, version_id])
+    return str(found)
+
+
+def written() -> rows.Beside:
+    """Return the expression that is the JSON text of the version `v` of the model `m` of the fleet `f`."""
+    return rows.Beside(statement=_written().format(**_ALIASES), values=[_address()])
 
 
 def newest(
@@ -102,8 +108,9 @@ def newest(
     """
     # A cursor that somebody made up may hold more digits than the column.
     bound = None if before is None else min(max(before, 0), BEYOND)
-    values = [_address(), registered_model.pk, list(states), bound, bound, limit]
-    return cast(list[tuple[str, int]], rows.found(_NEWEST.format(text=_written().format(**_ALIASES)), values))
+    text = written()
+    values = [*text.values, registered_model.pk, list(states), bound, bound, limit]
+    return cast(list[tuple[str, int]], rows.found(_NEWEST.format(text=text.statement), values))
 
 
 def address(version_id: UUID) -> str:

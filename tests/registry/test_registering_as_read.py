@@ -31,7 +31,7 @@ def item(model: RegisteredModel) -> Registration:
 
 
 def register(head: RegisteredModel, wanted: Registration | None = None) -> ModelVersion:
-    return lifecycle.register_as_read(wanted or item(head), head, actor="ada", cause="registration", at=NOW)
+    return lifecycle.register_as_read(wanted or item(head), head, actor="ada", cause="registration", at=NOW)[0]
 
 
 def test_one_statement_writes_row_line_and_counters(

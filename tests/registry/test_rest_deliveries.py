@@ -80,6 +80,20 @@ def test_a_registration_asks_the_database_five_times(
         assert send(operator, ADDRESS, {"bundle": packed(forecaster=forecaster(mean=7.0))}, said).status_code == 201
 
 
+@pytest.mark.django_db(transaction=True)
+def test_the_answer_is_made_by_the_statement_that_registers(
+    operator: Caller, model: RegisteredModel, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    factories.champion(registered_model=model)
+    send(operator, ADDRESS, {"bundle": packed()})
+    # Token; fleet and model; row, line, counters and answer.
+    with django_assert_num_queries(3):
+        answer = send(operator, ADDRESS, {"bundle": packed(forecaster=forecaster(mean=6.0))})
+    assert answer.headers["Content-Type"] == "application/json"
+    assert answer.json() == operator.get(answer.headers["Location"]).json()
+    assert (answer.json()["number"], answer.json()["pointers"]) == (3, [])
+
+
 @pytest.mark.parametrize("body", [b"", b"\n \n"], ids=["nothing", "blank lines"])
 def test_no_lines_register_nothing(operator: Caller, body: bytes) -> None:
     answer = operator.http.generic("POST", "/api/v1/fleets/bakery/versions", body, LINES)
