@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import pwd
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -185,8 +186,14 @@ def close_names(name: str, known: Iterable[str]) -> str:
 
 
 def actor() -> str:
-    """Return who runs the command, for the ledger."""
-    return os.environ.get("USER") or os.environ.get("LOGNAME") or "command line"
+    """Return who runs the command, for the ledger: the person also behind sudo, else the user of the process."""
+    named = next(filter(None, map(os.environ.get, ("SUDO_USER", "USER", "LOGNAME"))), "")
+    if named or not hasattr(os, "getuid"):
+        return named or "command line"
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container may run as a number that nobody has
+        return f"uid {os.getuid()}"
 
 
 def limit(options: Mapping[str, Any]) -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -14,7 +16,7 @@ from django.db import OperationalError
 from psycopg.errors import LockNotAvailable
 from pytest_django import Settings
 
-from registry import bulk, identifiers, lifecycle, timestamps
+from registry import bulk, identifiers, lifecycle, terminal, timestamps
 from registry.bulk import targets
 from registry.exchange import seals
 from registry.models import Event, ModelVersion, RegisteredModel
@@ -137,6 +139,27 @@ def test_versions_are_archived_restored_quarantined_and_released(model: Register
     assert some.status == 1
     told = [each.get("code", each["outcome"]) for each in some.json["results"]]
     assert told == ["changed", "version_held", "version_in_use"]
+
+
+def test_versions_are_forgotten_by_hand(model: RegisteredModel) -> None:
+    said = run("forget", "bakery", "bread", "3", "--reason", "Disk.")
+    assert (said.status, version(model, 3).state) == (1, "ready")
+    run("archive", "bakery", "bread", "3", "--reason", "Disk.")
+    shown = run("forget", "bakery", "bread", "3", "--dry-run")
+    assert (shown.status, version(model, 3).state) == (0, "archived")
+    said = run("forget", "bakery", "bread", "3", "champion", "--reason", "Disk.")
+    assert (said.status, version(model, 3).state, version(model, 2).state) == (1, "deleted", "ready")
+    assert "v3" in said.text and "is deleted; the next hourly sweep removes its file" in " ".join(said.text.split())
+
+
+def test_the_ledger_names_the_person_behind_a_command(model: RegisteredModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SUDO_USER", "USER", "LOGNAME"):
+        monkeypatch.delenv(name, raising=False)
+    assert terminal.actor() == pwd.getpwuid(os.getuid()).pw_name
+    monkeypatch.setenv("USER", "root")
+    monkeypatch.setenv("SUDO_USER", "ada")
+    run("archive", "bakery", "bread", "3", "--reason", "Tidy.")
+    assert Event.objects.latest("id").actor == "ada"
 
 
 def test_tags_of_versions_and_of_the_model(model: RegisteredModel) -> None:

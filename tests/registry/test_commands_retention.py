@@ -63,6 +63,14 @@ def test_applying_marks_and_names_what_was_marked(model: RegisteredModel) -> Non
     assert states() == ["archived", "archived", "ready"]
 
 
+def test_what_is_not_shown_and_what_no_policy_looks_at_is_told() -> None:
+    model, versions = kept.model(versions=24, owner=kept.fleet(name="bakery"))
+    ModelVersion.objects.filter(pk=versions[0].pk).update(state="quarantined")
+    _, said = run("prune", "bakery", "--entity", model.entity_key, "--apply", "--reason", "Disk is full.")
+    assert "20 of 22 are shown; with --json all are named." in said
+    assert "1 quarantined version, which no policy lets go: release or forget by hand." in said
+
+
 def test_one_model_alone(model: RegisteredModel) -> None:
     kept.model(owner=model.fleet)
     status, said = run("prune", "bakery", "--entity", model.entity_key, "--apply", "--reason", "x", "--json")

@@ -95,4 +95,10 @@ def _plain(found: Comparison) -> dict[str, Any]:
 
 
 def _named(version: ModelVersion) -> dict[str, Any]:
-    return {"id": version.pk, "number": version.number, "label": version.label, "trainer": version.trainer}
+    return {
+        "id": version.pk,
+        "number": version.number,
+        "label": version.label,
+        "state": version.state,
+        "trainer": version.trainer,
+    }

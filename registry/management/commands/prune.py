@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from registry import display, retention, terminal, timestamps
-from registry.models import Fleet
+from registry.models import Fleet, ModelVersion
 from registry.retention import Preview, selection, sweeping
 from registry.retention.selection import Candidate, Scope, Tally
 
@@ -85,13 +85,11 @@ class Command(terminal.Command):
         self.say()
         if listed:
             self.console.print(_versions("Not kept" if marked is None else "Marked", listed))
-            self.say(
-                f"Not all are shown: --json, or GET /api/v1/fleets/{fleet.name}/retention/candidates.\n"
-                if len(listed) > SHOWN and marked is None
-                else ""
-            )
+            self.say(_further(fleet, listed, marked=marked))
         for line in _lines(seen, marked=marked, now=now):
             self.say(line)
+        if aside := _aside(fleet):
+            self.say(aside)
 
 
 def _scope(fleet: Fleet, entity: str | None) -> Scope:
@@ -112,6 +110,21 @@ def _versions(title: str, listed: Sequence[Candidate]) -> Any:
         for each in listed[:SHOWN]
     ]
     return terminal.table(title, ["entity", "version", "registered", "bytes>", "id"], rows)
+
+
+def _further(fleet: Fleet, listed: Sequence[Candidate], *, marked: Sequence[Candidate] | None) -> str:
+    if len(listed) <= SHOWN:
+        return ""
+    if marked is not None:
+        return f"{SHOWN} of {len(marked):,} are shown; with --json all are named.\n"
+    return f"Not all are shown: --json, or GET /api/v1/fleets/{fleet.name}/retention/candidates.\n"
+
+
+def _aside(fleet: Fleet) -> str:
+    """Return a line on what no policy is asked about: whoever looked into it decides."""
+    number = ModelVersion.objects.filter(fleet=fleet, state=ModelVersion.State.QUARANTINED).count()
+    told = f"{display.counted(number, 'quarantined version')}, which no policy lets go: release or forget by hand."
+    return told if number else ""
 
 
 def _lines(seen: Preview, *, marked: Sequence[Candidate] | None, now: datetime) -> list[str]:
