@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import structlog
@@ -13,6 +14,27 @@ SHARED = [
     structlog.stdlib.ExtraAdder(),
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
+
+
+API_PREFIX = "/api/"
+# Who tries tokens, or asks too often, is somebody to look at; all else that is refused is a caller's mistake.
+WORTH_A_LOOK = frozenset({401, 403, 429})
+
+
+class CallersMistakes(logging.Filter):
+    """Makes what the API refuses its callers a line of information, which Django logs as a warning."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether the line is written at the level that it has now."""
+        if record.levelno != logging.WARNING or not _is_mistake(record):
+            return True
+        record.levelno, record.levelname = logging.INFO, logging.getLevelName(logging.INFO)
+        return logging.getLogger(record.name).isEnabledFor(logging.INFO)
+
+
+def _is_mistake(record: logging.LogRecord) -> bool:
+    status, request = getattr(record, "status_code", 0), getattr(record, "request", None)
+    return 400 <= status < 500 and status not in WORTH_A_LOOK and getattr(request, "path", "").startswith(API_PREFIX)
 
 
 def renderers(style: str) -> list[Any]:
@@ -35,11 +57,13 @@ def logging_config(*, level: str, style: str) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"perennial": formatter},
+        "filters": {"callers_mistakes": {"()": CallersMistakes}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "perennial"}},
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
             "django": {"handlers": [], "level": "INFO", "propagate": True},
             "django.server": {"handlers": [], "level": "WARNING", "propagate": True},
+            "django.request": {"filters": ["callers_mistakes"], "level": level, "propagate": True},
             # One line for each tick of each sweep would bury everything else.
             "celery.beat": {"level": "WARNING"},
             "django_celery_beat": {"level": "WARNING"},

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from celery import shared_task
 
-from registry import conf, deadlines, errors, locks, ticks, timestamps
+from registry import conf, deadlines, display, errors, locks, ticks, timestamps
 from registry.deadlines import Deadline
 from registry.export import following
 from registry.retention import forgetting, marking, orphans, sweeping
@@ -35,7 +35,7 @@ def mark(**_: Any) -> None:
         return
     marked = sum(len(step.versions) for step in _in_time("retention-mark", marking.go_on(actor=ACTOR, at=now), until))
     if marked:
-        logger.info("retention marked %s versions", marked)
+        logger.info("retention marked %s", display.counted(marked, "version"))
 
 
 @shared_task(name="registry.sweep")
@@ -47,7 +47,7 @@ def sweep(**_: Any) -> None:
     steps = list(_in_time("retention-sweep", sweeping.go_on(actor=ACTOR, at=now, until=until), until))
     swept, freed = sum(len(step.versions) for step in steps), sum(step.removed.size for step in steps)
     if swept:
-        logger.info("retention swept %s versions, %s bytes", swept, freed)
+        logger.info("retention swept %s, %s bytes", display.counted(swept, "version"), freed)
     _tell_refused([error for step in steps for error in step.refused.values()])
 
 
@@ -68,7 +68,7 @@ def sweep_orphans(**_: Any) -> None:
     # A folder that there was no time for is the first of the next tick.
     done = sum(_in_time("orphans-delete", cleaned, until))
     if absent := sum(each.absent for each in found):
-        logger.error("%s versions have no object in the store: see `manage.py orphans`", absent)
+        logger.error("no object in the store for %s: see `manage.py orphans`", display.counted(absent, "version"))
     ticks.keep("orphans", (first + done) % orphans.FOLDERS, at=now)
 
 
@@ -109,7 +109,8 @@ def _tell_refused(refused: Sequence[errors.PerennialError]) -> None:
     counted = Counter(each.code for each in refused if not isinstance(each, forgetting.NotCopiedInTime))
     for code, count in counted.items():
         example = next(each for each in refused if each.code == code)
-        logger.warning("retention left %s versions that are due: %s, such as: %s", count, code, example)
+        due = display.counted(count, "due version")
+        logger.warning("retention left %s: %s, such as: %s", due, code, example)
 
 
 def _begin(name: str) -> tuple[datetime, Deadline]:

@@ -15,7 +15,7 @@ class PolicyMissing(errors.Conflict):
     """Nothing says how this model is trained."""
 
     code = "policy_missing"
-    next_step = "Add a policy to the fleet file and apply it, or enable one."
+    next_step = "Add [source] and [policy.NAME] to its fleet file and apply it, or enable a policy that is there."
 
 
 class SourcesDiffer(errors.Conflict):
@@ -47,6 +47,12 @@ def ranked(fleet: Fleet) -> list[RetrainingPolicy]:
     """Return the enabled policies of a fleet, the most specific first; names break ties."""
     enabled = RetrainingPolicy.objects.filter(fleet=fleet, enabled=True).select_related("source", "fleet")
     return sorted(enabled, key=lambda policy: (-policy.selector.specificity(), policy.name))
+
+
+def governed(fleet_ids: Sequence[int]) -> set[int]:
+    """Return which of these fleets have an enabled policy: of the others nothing can be retrained."""
+    enabled = RetrainingPolicy.objects.filter(fleet__in=fleet_ids, enabled=True)
+    return set(enabled.values_list("fleet", flat=True))
 
 
 def _first(enabled: Sequence[RetrainingPolicy], model: RegisteredModel) -> RetrainingPolicy | None:

@@ -12,12 +12,13 @@ LEFT, RIGHT, TOP, BOTTOM = 48.0, 12.0, 14.0, 28.0
 
 @dataclass(frozen=True, kw_only=True)
 class Mark:
-    """A point to look at: place, shape (dot or star) and what the tooltip says."""
+    """A point to look at: place, shape (dot or star), whether filled, and what the tooltip says."""
 
     x: float
     y: float
     text: str
     shape: str = "dot"
+    hollow: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +83,10 @@ class Series:
     style: str = "first"
     texts: Sequence[str] = ()
     stars: frozenset[int] = frozenset()
+    hollow: frozenset[int] = frozenset()
+    """Places of what is there no more, or not for use: dots and stars are drawn as outlines."""
+    hollow_name: str = ""
+    """What an outline means, for the legend."""
     marked: bool = True
 
 
@@ -118,7 +123,7 @@ def lines(
         y_ticks=tuple(Tick(at=up.at(step), text=f"{step:g}") for step in steps),
         lines=tuple(_line(each, across, up) for each in series),
         band=_band(band, across, up) if band else "",
-        legend=tuple((each.name, each.style) for each in series),
+        legend=_legend(series),
         width=width,
     )
 
@@ -193,7 +198,14 @@ def _line(series: Series, across: _Scale, up: _Scale) -> Line:
         before = place
     texts = series.texts or [""] * len(series.values)
     marks = [
-        Mark(x=x, y=y, text=texts[place], shape="star" if place in series.stars else "dot") for place, x, y in known
+        Mark(
+            x=x,
+            y=y,
+            text=texts[place],
+            shape="star" if place in series.stars else "dot",
+            hollow=place in series.hollow,
+        )
+        for place, x, y in known
     ]
     return Line(
         name=series.name,
@@ -201,6 +213,11 @@ def _line(series: Series, across: _Scale, up: _Scale) -> Line:
         pieces=tuple(" ".join(piece) for piece in pieces),
         marks=tuple(marks) if series.marked else (),
     )
+
+
+def _legend(series: Sequence[Series]) -> tuple[tuple[str, str], ...]:
+    outlines = tuple((each.hollow_name, "hollow") for each in series if each.hollow)
+    return (*((each.name, each.style) for each in series), *outlines)
 
 
 def _band(band: tuple[Sequence[float], Sequence[float]], across: _Scale, up: _Scale) -> str:

@@ -14,6 +14,7 @@ from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminIntegerFieldWidget
 
 from registry import display, errors, lifecycle, reasons
+from registry.admin import extensions
 from registry.admin.extensions import Action, Done, Order, ReasonForm
 from registry.lifecycle import admission, succession
 from registry.models import ModelVersion, RegisteredModel
@@ -127,21 +128,28 @@ PROMOTE = Action(
 
 
 RETRAIN = "retrain it, then read the gate report of the run"
+ELSEWHERE = "register a version that was trained elsewhere"
+
+
+def can_be_retrained(model: RegisteredModel) -> bool:
+    """Return whether an app above offers that for this model."""
+    return any(each.name == "retrain" and each.applies(model) for each in extensions.MODEL_ACTIONS)
 
 
 def first_step(model: RegisteredModel) -> str:
     """Return what leads a model without champion and challenger to its first champion, by its newest version."""
     version = model.versions.order_by("-number").first()
     if version is None:
-        return f"Next step: {RETRAIN}; or register a version that was trained elsewhere."
+        return f"Next step: {RETRAIN}; or {ELSEWHERE}." if can_be_retrained(model) else f"Next step: {ELSEWHERE}."
     name = f"v{version.number}"
     if version.state == ModelVersion.State.PENDING:
         return f"{name} waits for its trainer to read it. Next step: wait for a worker; without one: manage.py inspect."
     if known := admission.quarantine_of(version):
         return f"{name} is quarantined: {reasons.ended(known.reason)} Next step: {known.next_step}"
     if version.state == ModelVersion.State.READY:
-        return f"{name} is ready. Next step: promote it on its page, or {RETRAIN}."
-    return f"Next step: {RETRAIN}."
+        rest = f", or {RETRAIN}" if can_be_retrained(model) else ""
+        return f"{name} is ready. Next step: promote it on its page{rest}."
+    return f"Next step: {RETRAIN if can_be_retrained(model) else ELSEWHERE}."
 
 
 def offer(request: HttpRequest, version: ModelVersion | None) -> SafeString | str:

@@ -17,6 +17,9 @@ from registry.models import Event, ModelVersion, RegisteredModel
 
 SHOWN_VERSIONS = 40
 SHOWN_EVENTS = 12
+State = ModelVersion.State
+# Outlines in the chart: hidden, distrusted, or given up; what is pending may still become ready.
+NOT_FOR_USE = (State.ARCHIVED, State.QUARANTINED, State.DELETED)
 
 
 def champion_card(request: HttpRequest, model: RegisteredModel) -> dict[str, Any]:
@@ -82,7 +85,8 @@ def error_chart(request: HttpRequest, model: RegisteredModel) -> dict[str, Any]:
         ::-1
     ]
     if not versions:
-        return {"empty": "No version yet: the first retraining makes one."}
+        first = "the first retraining makes one" if placing.can_be_retrained(model) else placing.ELSEWHERE
+        return {"empty": f"No version yet: {first}."}
     promoted = set(
         Event.objects.filter(
             registered_model=model, kind__in=history.CHAMPION_KINDS, to_version__in=versions
@@ -90,7 +94,10 @@ def error_chart(request: HttpRequest, model: RegisteredModel) -> dict[str, Any]:
     )
     errors = [metric(version, "mae") for version in versions]
     floor = [version.scorecard.baseline.get("mae") for version in versions]
-    texts = [f"v{each.number} ({each.trainer}): MAE {display.number(metric(each, 'mae'))}" for each in versions]
+    texts = [
+        f"v{each.number} ({each.trainer}){_standing(each)}: MAE {display.number(metric(each, 'mae'))}"
+        for each in versions
+    ]
     chart = charts.lines(
         labels=[f"v{version.number}" for version in versions],
         description=f"MAE of the versions of {model}",
@@ -101,6 +108,8 @@ def error_chart(request: HttpRequest, model: RegisteredModel) -> dict[str, Any]:
                 values=errors,
                 texts=texts,
                 stars=frozenset(place for place, version in enumerate(versions) if version.pk in promoted),
+                hollow=frozenset(place for place, version in enumerate(versions) if version.state in NOT_FOR_USE),
+                hollow_name=f"not for use: {_in_words(versions)}",
             ),
         ],
     )
@@ -109,6 +118,15 @@ def error_chart(request: HttpRequest, model: RegisteredModel) -> dict[str, Any]:
         "note": "★ became champion. Each version was scored on its own windows.",
         **_versions_table(model, versions[::-1], promoted),
     }
+
+
+def _standing(version: ModelVersion) -> str:
+    return f", {version.state}" if version.state in NOT_FOR_USE else ""
+
+
+def _in_words(versions: Sequence[ModelVersion]) -> str:
+    there = {version.state for version in versions}
+    return ", ".join(state for state in NOT_FOR_USE if state in there)
 
 
 def _versions_table(model: RegisteredModel, versions: Sequence[ModelVersion], promoted: set[Any]) -> dict[str, Any]:

@@ -13,7 +13,18 @@ from django.http import HttpRequest
 from django.urls import URLPattern, path, reverse
 
 from registry import comparison, display, holding, metrics
-from registry.admin import acting, base, comparing, extensions, filters, placing, retention, searching
+from registry.admin import (
+    acting,
+    base,
+    comparing,
+    extensions,
+    filters,
+    forgetting,
+    importance,
+    placing,
+    retention,
+    searching,
+)
 from registry.admin.extensions import Action, Panel
 from registry.admin.registered_models import metric, place_of
 from registry.exchange import handover
@@ -175,6 +186,7 @@ LAST_PANELS = (
     comparing.VERSION_PANEL,
     Panel(title="Recipe", template="registry/admin/facts.html", build=recipe),
     Panel(title="Artifact", template="registry/admin/facts.html", build=artifact),
+    importance.PANEL,
     Panel(title="Holds", template="registry/admin/table.html", build=holds),
 )
 
@@ -220,7 +232,7 @@ class ModelVersionAdmin(base.ScopedAdmin):
         return (*OWN_PANELS, *extensions.VERSION_PANELS, *LAST_PANELS)
 
     def get_page_actions(self) -> Iterable[Action]:
-        return (placing.PROMOTE, *acting.VERSION_ACTIONS)
+        return (placing.PROMOTE, *acting.VERSION_ACTIONS, forgetting.FORGET)
 
     @column(description="version", ordering="created_at")
     def name(self, version: ModelVersion) -> Any:

@@ -17,7 +17,7 @@ from django.db import transaction
 from registry import conf, errors, holding, lifecycle, permissions
 from registry.bulk import tagging
 from registry.bulk.tagging import Order, Tagged
-from registry.lifecycle import Outcome, Verified, VersionUnknown
+from registry.lifecycle import AlreadyChampion, Outcome, Verified, VersionUnknown
 from registry.models import ModelVersion, RegisteredModel
 from registry.permissions import Role
 from registry.retention import forgetting
@@ -85,7 +85,7 @@ def carry_out(
         outcome = lifecycle.rehearse(action, ids, at=at, verified=verified)
     else:
         outcome = _deed(action, verified)(ids, actor=actor, reason=reason, at=at)
-    return Done(changed=outcome.changed, refused=outcome.refused)
+    return _done(outcome)
 
 
 def verify_for(action: str, version_ids: Sequence[UUID], *, rehearsed: bool = False) -> Verified:
@@ -167,6 +167,13 @@ def check(count: int) -> None:
 
 def _deed(action: str, verified: Verified | None) -> Callable[..., Outcome]:
     return partial(_SOUND_DEEDS[action], verified=verified) if action in _SOUND_DEEDS else _DEEDS[action]
+
+
+def _done(outcome: Outcome) -> Done:
+    """Return what became of each; what is champion already is as it was asked to be."""
+    already = {key for key, error in outcome.refused.items() if isinstance(error, AlreadyChampion)}
+    refused = {key: error for key, error in outcome.refused.items() if key not in already}
+    return Done(changed=outcome.changed, unchanged=frozenset(already), refused=refused)
 
 
 def _tag(ids: Sequence[UUID], tags: Order, *, actor: str, reason: str, at: datetime, rehearsed: bool) -> Done:

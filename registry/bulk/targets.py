@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TypeVar
 
 from django.db.models import OuterRef, QuerySet, Subquery
 
@@ -12,6 +13,7 @@ from registry import comparison, enrolment, errors, history
 from registry.comparison import Search
 from registry.models import Event, Fleet, ModelVersion, RegisteredModel
 
+Row = TypeVar("Row")
 MODELS_AT_ONCE = 1000
 CAUSES = ("gate", "floor", "manual", "rollback")
 """How a version becomes champion: through the gate, as the first that beats nothing, by hand, back by hand."""
@@ -64,14 +66,14 @@ class Wanted:
 
 
 def models(fleet: Fleet, wanted: Wanted) -> QuerySet[RegisteredModel]:
-    """Return the models of a fleet that are meant, with fleet and champion, in the order of their ids.
+    """Return the models of a fleet that are meant, with fleet and champion, in the order of their entities.
 
     Raises NothingWanted, FilterContradicts, CauseUnknown, enrolment.ModelUnknown.
     """
     if wanted.cause and wanted.cause not in CAUSES:
         raise CauseUnknown(f"No champion comes by the cause {wanted.cause!r}.", field="filter/cause")
     _check(fleet, entities=wanted.entities, narrows=wanted.narrows, all=wanted.all)
-    rows = RegisteredModel.objects.filter(fleet=fleet).select_related("fleet", "champion").order_by("pk")
+    rows = RegisteredModel.objects.filter(fleet=fleet).select_related("fleet", "champion").order_by("entity_key")
     if wanted.entities:
         rows = rows.filter(entity_key__in=wanted.entities)
     if wanted.entity_prefix:
@@ -107,10 +109,16 @@ def _check(fleet: Fleet, *, entities: Sequence[str], narrows: bool, all: bool) -
 
 def walk(rows: QuerySet[RegisteredModel]) -> Iterator[list[RegisteredModel]]:
     """Yield all of them, `MODELS_AT_ONCE` at a time; what changes meanwhile is left out or comes once."""
-    after = 0
-    while batch := list(rows.filter(pk__gt=after)[:MODELS_AT_ONCE]):
+    after = ""
+    while batch := list(rows.filter(entity_key__gt=after)[:MODELS_AT_ONCE]):
         yield batch
-        after = batch[-1].pk
+        after = batch[-1].entity_key
+
+
+def as_given(rows: Iterable[Row], *, entities: Sequence[str], entity: Callable[[Row], str]) -> list[Row]:
+    """Return rows in the order in which their entities were given; where none were, as they come."""
+    places = {key: place for place, key in enumerate(dict.fromkeys(entities))}
+    return sorted(rows, key=lambda row: places.get(entity(row), 0))
 
 
 def _by_cause(rows: QuerySet[RegisteredModel], cause: str) -> QuerySet[RegisteredModel]:

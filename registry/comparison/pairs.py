@@ -74,7 +74,7 @@ class Comparison:
     """Of the second, not of the first."""
     features_removed: tuple[str, ...]
     warnings: tuple[str, ...]
-    """Why the numbers are not to be compared one to one; empty where they are."""
+    """Why the numbers are not to be compared one to one, and which of both cannot be placed."""
 
 
 def compare(first: ModelVersion, second: ModelVersion) -> Comparison:
@@ -94,7 +94,7 @@ def compare(first: ModelVersion, second: ModelVersion) -> Comparison:
         dimensions=_dimensions(first, second),
         features_added=tuple(sorted(set(second.features) - set(first.features))),
         features_removed=tuple(sorted(set(first.features) - set(second.features))),
-        warnings=tuple(_warnings(first, second)),
+        warnings=(*_warnings(first, second), *_unplaceable(first, second)),
     )
 
 
@@ -195,3 +195,9 @@ def _warnings(first: ModelVersion, second: ModelVersion) -> Iterable[str]:
         yield f"They were scored on other windows: the first from {spans}."
     elif first.snapshot_digest != second.snapshot_digest:
         yield "They were scored on the same windows of two readings of the data, which may have been corrected between."
+
+
+def _unplaceable(first: ModelVersion, second: ModelVersion) -> Iterable[str]:
+    for word, version in (("first", first), ("second", second)):
+        if version.state != ModelVersion.State.READY:
+            yield f"The {word}, v{version.number}, is {version.state}: it cannot be placed as it is."

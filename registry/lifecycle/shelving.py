@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
-from registry import reasons
+from registry import display, reasons
 from registry.lifecycle import admission, states
 from registry.lifecycle.soundness import Verified, verify_for
 from registry.lifecycle.states import Outcome
@@ -77,7 +77,7 @@ def quarantine(version_ids: Sequence[UUID], *, actor: str, reason: str, at: date
     said = reasons.given(reason)
     outcome = states.change(states.QUARANTINE, version_ids, actor=actor, cause=cause, reason=said, at=at)
     if outcome.changed:
-        logger.error("%s versions were quarantined by %s: %s", len(outcome.changed), actor, said)
+        logger.error("%s quarantined by %s: %s", display.counted(len(outcome.changed), "version"), actor, said)
     return outcome
 
 

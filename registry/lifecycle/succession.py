@@ -161,6 +161,8 @@ def placeable(version_ids: Sequence[UUID]) -> tuple[dict[UUID, ModelVersion], di
             refused[version_id] = VersionUnknown(f"There is no version {version_id}.")
         elif error := _unplaceable(version, hints, named):
             refused[version_id] = error
+            if isinstance(error, AlreadyChampion):
+                named.add(version.registered_model_id)
         else:
             found[version_id] = version
             named.add(version.registered_model_id)
@@ -172,7 +174,7 @@ def _unplaceable(version: ModelVersion, hints: Mapping[int, str], named: set[int
         version.registered_model,
         hints.get(version.registered_model_id, "No other version of it is ready: retrain."),
     )
-    if model.champion_id == version.pk:
+    if model.champion_id == version.pk and model.pk not in named:
         return AlreadyChampion(f"{version} is the champion already.", next_step=hint)
     if version.state != ModelVersion.State.READY:
         return _not_ready(str(version), version.state, hint)

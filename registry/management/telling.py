@@ -60,11 +60,11 @@ class Told(ABC, Generic[T]):
         return self.done + self.refused
 
     def tell(self, some: Sequence[T]) -> None:
-        """Tell some more."""
-        self._tell(some)
-        self._command.stdout.flush()
-        done = sum(map(self._words.is_done, some))
+        """Tell some more, which is done: it counts also where what ends the work ends the telling of it."""
+        is_first, done = not self.count, sum(map(self._words.is_done, some))
         self.done, self.refused = self.done + done, self.refused + len(some) - done
+        self._tell(some, is_first=is_first)
+        self._command.stdout.flush()
 
     def __enter__(self) -> Told[T]:
         return self
@@ -75,7 +75,7 @@ class Told(ABC, Generic[T]):
             self._end()
 
     @abstractmethod
-    def _tell(self, some: Sequence[T]) -> None: ...
+    def _tell(self, some: Sequence[T], *, is_first: bool) -> None: ...
 
     @abstractmethod
     def _end(self) -> None:
@@ -85,9 +85,9 @@ class Told(ABC, Generic[T]):
 class Tables(Told[T]):
     """For people: a table for each so many, and a sentence."""
 
-    def _tell(self, some: Sequence[T]) -> None:
+    def _tell(self, some: Sequence[T], *, is_first: bool) -> None:
         if some:
-            self._command.console.print(self._words.table(some, is_first=not self.count))
+            self._command.console.print(self._words.table(some, is_first=is_first))
 
     def _end(self) -> None:
         self._command.say(self._words.sentence(done=self.done, refused=self.refused))
@@ -101,13 +101,13 @@ class Json(Told[T]):
         head = f"{_line(words.head).removesuffix('}')},\n " if words.head else "{"
         self._before = f'{head}"results": ['
 
-    def _tell(self, some: Sequence[T]) -> None:
+    def _tell(self, some: Sequence[T], *, is_first: bool) -> None:
         for each in some:
             self._write(f"{self._before}\n  {_line(self._words.plain(each))}")
             self._before = ","
 
     def _end(self) -> None:
-        head = "" if self.count else self._before
+        head = "" if self._before == "," else self._before
         counts = _line({self._words.done: self.done, "refused": self.refused})
         self._write(f"{head}\n ],\n {counts.removeprefix('{')}\n")
 

@@ -95,7 +95,9 @@ class BulkItemSerializer(WhySerializer):
     """What became of one version."""
 
     id = serializers.UUIDField()
-    outcome = serializers.ChoiceField(choices=["changed", "unchanged", "refused"])
+    outcome = serializers.ChoiceField(
+        choices=["changed", "unchanged", "refused"], help_text="`unchanged`: so already, also the champion to promote"
+    )
 
 
 class BulkSerializer(CountsSerializer):

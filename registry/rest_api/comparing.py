@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -39,12 +39,18 @@ class ComparedSerializer(shapes.PointedSerializer):
     """One of two versions that are compared."""
 
     entity = serializers.CharField(source="registered_model.entity_key", read_only=True)
+    quarantined = serializers.SerializerMethodField(help_text="why it is quarantined; null where it is not")
     pointers = serializers.SerializerMethodField(help_text="which of champion, challenger and anchor lead to it")
 
     class Meta:
         model = ModelVersion
-        fields = ["id", "entity", "number", "label", "url", "state", "pointers", "trainer", "created_at"]
+        fields = ["id", "entity", "number", "label", "url", "state", "quarantined", "pointers", "trainer", "created_at"]
         read_only_fields = fields
+
+    @extend_schema_field(shapes.QuarantineSerializer(allow_null=True))
+    def get_quarantined(self, version: ModelVersion) -> dict[str, Any] | None:
+        """Return why it is quarantined."""
+        return shapes.quarantine(version)
 
     def get_pointers(self, version: ModelVersion) -> list[str]:
         """Return the pointers that lead to it."""
@@ -91,7 +97,8 @@ class ComparisonSerializer(serializers.Serializer[Any]):
     features_added = serializers.ListField(child=serializers.CharField(), help_text="of the second, not of the first")
     features_removed = serializers.ListField(child=serializers.CharField())
     warnings = serializers.ListField(
-        child=serializers.CharField(), help_text="why the numbers are not to be compared one to one"
+        child=serializers.CharField(),
+        help_text="why the numbers are not to be compared one to one, and which of both cannot be placed",
     )
 
 

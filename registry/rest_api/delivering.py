@@ -168,10 +168,17 @@ class FleetVersions(views.ApiView):
 def _owner(request: Request, fleet: str, entity: str, *, create: bool) -> RegisteredModel | Fleet:
     """Return the model that the version is of, or its fleet where the model may have to be made first."""
     if not create:
-        return scope.registered_model(request, fleet, entity)
+        return _known(request, fleet, entity)
     owner = scope.fleet(request, fleet)
     enrolment.check(entity)
     return owner
+
+
+def _known(request: Request, fleet: str, entity: str) -> RegisteredModel:
+    try:
+        return scope.registered_model(request, fleet, entity)
+    except enrolment.ModelUnknown as error:
+        raise enrolment.ModelUnknown(error.sentence, next_step=intake.CREATE) from error
 
 
 def _register_one(request: Request, owner: RegisteredModel | Fleet, delivery: Delivery, *, cause: str) -> HttpResponse:

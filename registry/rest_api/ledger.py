@@ -17,7 +17,7 @@ from registry.history import ledger_export, service_record
 from registry.history.ledger_export import Wanted
 from registry.rest_api import shapes
 from registry.rest_base import paging, parsing, scope, views
-from registry.rest_base.fields import InstantField
+from registry.rest_base.fields import InstantField, PastField
 
 INSTANT = "ISO 8601 with an offset, or a date (UTC)"
 
@@ -36,7 +36,7 @@ class PeriodsQuery(SpanQuery, paging.PageQuery):
 class ChampionsQuery(scope.TenantQuery, paging.PageQuery):
     """What the champions of a fleet take."""
 
-    at = InstantField(required=False, help_text=f"{INSTANT}; without it now")
+    at = PastField(required=False, help_text=f"{INSTANT}, not to come; without it now")
 
 
 class ServedSerializer(serializers.Serializer[Any]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +17,7 @@ from registry import bulk, conf, lifecycle, permissions, timestamps
 from registry.bulk import Done, targets, telling
 from registry.bulk.tagging import Order
 from registry.lifecycle import Verified
-from registry.models import Fleet, RegisteredModel
+from registry.models import Fleet, ModelVersion, RegisteredModel
 from registry.rest_api import versions
 from registry.rest_api.bulk_shapes import (
     BulkBody,
@@ -143,9 +144,10 @@ class FleetTags(views.ApiView):
 
 
 def _models(fleet: Fleet, given: Mapping[str, Any]) -> list[RegisteredModel]:
-    models = list(targets.models(fleet, _wanted(given))[: conf.current().bulk_items + 1])
+    wanted = _wanted(given)
+    models = list(targets.models(fleet, wanted)[: conf.current().bulk_items + 1])
     bulk.check(len(models))
-    return models
+    return targets.as_given(models, entities=wanted.entities, entity=lambda each: each.entity_key)
 
 
 def _allow(request: Request, action: str) -> None:
@@ -158,7 +160,11 @@ def _found(request: Request, given: Mapping[str, Any]) -> list[UUID]:
     fleet = scope.fleet(request, given["fleet"], tenant=given.get("tenant"))
     search = versions.wanted(given, fleet=fleet)
     rows = targets.versions(fleet, search, all=given["all"], tenants=scope.tenants(request))
-    return list(rows.values_list("pk", flat=True)[: conf.current().bulk_items + 1])
+    # An index ends the search at so many; only these are put in order.
+    found = ModelVersion.objects.filter(pk__in=rows.values("pk")[: conf.current().bulk_items + 1])
+    named = found.order_by("registered_model__entity_key", "number").values_list("pk", "registered_model__entity_key")
+    entities = given.get("entities", ())
+    return [key for key, _ in targets.as_given(named, entities=entities, entity=itemgetter(1))]
 
 
 def _wanted(given: Mapping[str, Any]) -> targets.Wanted:

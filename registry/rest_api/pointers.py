@@ -19,7 +19,7 @@ from registry.lifecycle import Verified, succession
 from registry.models import Event, ModelVersion, RegisteredModel
 from registry.rest_api import shapes, texts
 from registry.rest_base import idempotency, parsing, scope, views
-from registry.rest_base.fields import InstantField
+from registry.rest_base.fields import PastField
 
 Target = TypeVar("Target", ModelVersion, ModelVersion | None)
 
@@ -27,8 +27,9 @@ Target = TypeVar("Target", ModelVersion, ModelVersion | None)
 class ChampionQuery(scope.TenantQuery):
     """Which champion is asked for."""
 
-    at = InstantField(
-        required=False, help_text="who served then, by the ledger: ISO 8601 with an offset, or a date (UTC)"
+    at = PastField(
+        required=False,
+        help_text="who served then, by the ledger: ISO 8601 with an offset, or a date (UTC); not to come",
     )
 
 

@@ -13,6 +13,7 @@ from drf_spectacular.utils import extend_schema_field
 from pydantic_core import to_jsonable_python
 from rest_framework import serializers
 
+from registry.lifecycle import admission
 from registry.models import Event, Fleet, ModelVersion, RegisteredModel
 
 
@@ -151,6 +152,15 @@ class ArtifactSerializer(serializers.ModelSerializer[ModelVersion]):
         fields = ["digest", "size", "format", "key_id"]
 
 
+class QuarantineSerializer(serializers.Serializer[admission.Quarantine]):
+    """Why a version is quarantined, as the ledger has it."""
+
+    reason = serializers.CharField(help_text="why it is neither loaded nor placed")
+    cause = serializers.CharField(help_text="what found it, such as `manual` or `inspection`")
+    actor = serializers.CharField()
+    at = serializers.DateTimeField(source="since")
+
+
 class VersionSerializer(serializers.ModelSerializer[ModelVersion]):
     """All that is known of a version, apart from its bytes."""
 
@@ -158,6 +168,7 @@ class VersionSerializer(serializers.ModelSerializer[ModelVersion]):
     fleet = serializers.CharField(source="registered_model.fleet.name", read_only=True)
     entity = serializers.CharField(source="registered_model.entity_key", read_only=True)
     url = serializers.SerializerMethodField()
+    quarantined = serializers.SerializerMethodField(help_text="why it is quarantined; null where it is not")
     pointers = serializers.SerializerMethodField(help_text="which of champion, challenger and anchor lead to it")
     promoted_at = serializers.DateTimeField(read_only=True, allow_null=True, help_text="when it last became champion")
     params = PlainField(read_only=True)
@@ -177,6 +188,7 @@ class VersionSerializer(serializers.ModelSerializer[ModelVersion]):
             "entity",
             "url",
             "state",
+            "quarantined",
             "pointers",
             "promoted_at",
             "trainer",
@@ -203,9 +215,20 @@ class VersionSerializer(serializers.ModelSerializer[ModelVersion]):
         """Return its address."""
         return reverse("version", args=[version.pk])
 
+    @extend_schema_field(QuarantineSerializer(allow_null=True))
+    def get_quarantined(self, version: ModelVersion) -> dict[str, Any] | None:
+        """Return why it is quarantined."""
+        return quarantine(version)
+
     def get_pointers(self, version: ModelVersion) -> list[str]:
         """Return the pointers that lead to it."""
         return version.pointers
+
+
+def quarantine(version: ModelVersion) -> dict[str, Any] | None:
+    """Return why a version is quarantined, as QuarantineSerializer writes it; None where it is not."""
+    known = admission.quarantine_of(version)
+    return QuarantineSerializer(known).data if known else None
 
 
 def event(line: Event) -> dict[str, Any]:

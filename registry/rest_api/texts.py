@@ -7,7 +7,7 @@ documents; a test holds both to the same text.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, cast
 from uuid import UUID
 
@@ -17,7 +17,8 @@ from django.db.models.sql.compiler import SQLCompiler
 from django.urls import get_script_prefix, reverse
 
 from registry import rows
-from registry.models import RegisteredModel
+from registry.lifecycle import admission
+from registry.models import ModelVersion, RegisteredModel
 
 BEYOND = 2**31
 """A number that no version has."""
@@ -33,6 +34,7 @@ _MEMBERS = {
     "entity": "{entity}",
     "url": "{address} || {row}.id",
     "state": "{row}.state",
+    "quarantined": "{quarantined}",
     "pointers": "array_remove(ARRAY[CASE {champion} WHEN {row}.id THEN 'champion' END, "
     "CASE {challenger} WHEN {row}.id THEN 'challenger' END, CASE {anchor} WHEN {row}.id THEN 'anchor' END], NULL)",
     "promoted_at": "{promoted_at}",
@@ -57,6 +59,13 @@ _MEMBERS = {
 }
 _STAMPS = ("promoted_at", "data_start", "train_end", "fit_end", "created_at")
 _STAMP = """replace(to_char({row}.{name} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), '.000000Z', 'Z')"""
+# Looked up by the index of the versions that lines lead to, and only for a version that is quarantined.
+_QUARANTINED = (
+    f"CASE WHEN {{row}}.state = '{ModelVersion.State.QUARANTINED}' THEN (SELECT json_build_object("
+    f"'reason', line.reason, 'cause', line.cause, 'actor', line.actor, 'at', {_STAMP.format(row='line', name='at')}) "
+    f"FROM registry_event AS line WHERE line.to_version_id = {{row}}.id AND line.kind = '{admission.QUARANTINED}' "
+    "ORDER BY line.count DESC LIMIT 1) END"
+)
 _JOINED = {
     "tenant": "registered_model__fleet__tenant",
     "fleet": "registered_model__fleet__name",
@@ -83,7 +92,7 @@ _ONE = f"SELECT {{text}} {_FROM} WHERE v.id = %s"
 # Its best plan is one whatever is asked for.
 _NEWEST = f"""
 SELECT {{text}}, v.number {_FROM} WHERE v.registered_model_id = %s AND v.state = ANY(%s)
-AND (%s::bigint IS NULL OR v.number < %s) ORDER BY v.number DESC LIMIT %s
+AND v.number < %s::bigint ORDER BY v.number DESC LIMIT %s
 """
 
 
@@ -106,10 +115,11 @@ def newest(
 
     `before` leaves out that number and those above it.
     """
-    # A cursor that somebody made up may hold more digits than the column.
-    bound = None if before is None else min(max(before, 0), BEYOND)
+    # A cursor that somebody made up may hold more digits than the column. A bound that is always there is one that the
+    # plan reads the index from, however deep the page.
+    bound = BEYOND if before is None else min(max(before, 0), BEYOND)
     text = written()
-    values = [*text.values, registered_model.pk, list(states), bound, bound, limit]
+    values = [*text.values, registered_model.pk, list(states), bound, limit]
     return cast(list[tuple[str, int]], rows.found(_NEWEST.format(text=text.statement), values))
 
 
@@ -146,7 +156,7 @@ def _address() -> str:
     return _address_below(get_script_prefix())
 
 
-@cache
+@lru_cache(maxsize=16)
 def _address_below(prefix: str) -> str:
     # Found by patterns; it is the same for every version and every request below the same prefix.
     return reverse("version", args=[NOBODY]).removesuffix(NOBODY)
@@ -154,6 +164,6 @@ def _address_below(prefix: str) -> str:
 
 @cache
 def _written() -> str:
-    stamps = {name: _STAMP.format(row="{row}", name=name) for name in _STAMPS}
-    members = (f"'{name}', {stamps.get(name, member)}" for name, member in _MEMBERS.items())
+    made = {name: _STAMP.format(row="{row}", name=name) for name in _STAMPS} | {"quarantined": _QUARANTINED}
+    members = (f"'{name}', {made.get(name, member)}" for name, member in _MEMBERS.items())
     return f"json_build_object({', '.join(members)})::text"

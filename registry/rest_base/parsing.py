@@ -44,6 +44,13 @@ class StrictSerializer(serializers.Serializer[Any]):
     further: ClassVar[tuple[str, ...]] = ()
     """What is known besides the fields that are worth a line each, in words."""
 
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        """Return the fields; those with choices name them where they refuse one."""
+        fields = super().get_fields()
+        for field in fields.values():
+            _name_choices(getattr(field, "child", field))
+        return fields
+
     def to_internal_value(self, data: Any) -> Any:
         """Return the validated fields. Raises ValidationError."""
         unknown = sorted(set(data) - set(self.fields)) if isinstance(data, Mapping) else []
@@ -53,6 +60,12 @@ class StrictSerializer(serializers.Serializer[Any]):
                 {name: [f"This field is not known here. Known are: {known}."] for name in unknown}
             )
         return super().to_internal_value(data)
+
+
+def _name_choices(field: serializers.Field[Any, Any, Any, Any]) -> None:
+    if isinstance(field, serializers.ChoiceField):
+        known = ", ".join(map(str, field.choices))
+        field.error_messages["invalid_choice"] = f'"{{input}}" is not a valid choice. Known are: {known}.'
 
 
 def body(request: Request, kind: type[StrictSerializer]) -> dict[str, Any]:
@@ -69,10 +82,16 @@ def query(request: Request, kind: type[StrictSerializer]) -> dict[str, Any]:
         raise problems.QueryInvalid({name: ["Give this parameter once."] for name in repeated})
     given = {name: values if name in kind.repeatable else values[-1] for name, values in sent.items()}
     try:
-        validated: dict[str, Any] = _reader(kind, frozenset(given)).run_validation(given)
+        validated: dict[str, Any] = _reader(kind, _declared(kind).intersection(given)).run_validation(given)
     except serializers.ValidationError as error:
         raise problems.QueryInvalid(error.detail) from error
     return validated
+
+
+@lru_cache(maxsize=256)
+def _declared(kind: type[StrictSerializer]) -> frozenset[str]:
+    # Whatever else a caller names fills no memory.
+    return frozenset(_reader(kind, None).fields)
 
 
 @lru_cache(maxsize=512)  # kinds are few, but for fleets with metrics of their own, and what is asked for repeats

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from django.db import OperationalError, connection
 from psycopg.errors import LockNotAvailable
 
-from registry import artifacts, conf, deadlines, ownership, sweep_locks
+from registry import artifacts, conf, deadlines, display, ownership, sweep_locks
 from registry.deadlines import Deadline
 from registry.retention import removal
 from registry.store import Entry, Store
@@ -62,7 +62,8 @@ def remove(digests: Iterable[str], *, at: datetime, until: Deadline = deadlines.
         except OperationalError as error:
             if not isinstance(error.__cause__, LockNotAvailable):
                 raise
-            logger.warning("%s objects stay for the sweep of orphans: such bytes are being stored", len(some))
+            left = display.counted(len(some), "object")
+            logger.warning("left for the sweep of orphans: %s, for such bytes are being stored", left)
     return removed
 
 

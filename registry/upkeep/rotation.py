@@ -15,7 +15,7 @@ from uuid import UUID
 from django.db import connection, transaction
 from django.db.models import Count
 
-from registry import history, lifecycle
+from registry import display, history, lifecycle
 from registry.artifacts import signatures
 from registry.models import ModelVersion
 
@@ -91,7 +91,7 @@ def rotate(*, actor: str, at: datetime) -> Rotated:
             refused, listed = refused + len(failing), [*listed, *failing][:LISTED]
     logger.log(
         logging.WARNING if refused else logging.INFO,
-        "%s versions were signed anew with the key %r, %s refused", resigned, signing, refused,
+        "%s signed anew with the key %r, %s refused", display.counted(resigned, "version"), signing, refused,
     )  # fmt: skip
     return Rotated(key_id=signing, resigned=resigned, refused=refused, listed=tuple(listed), unproven=tuple(unproven))
 

@@ -21,6 +21,8 @@ from registry.ownership import Standing
 LOOK_SECONDS = 60
 """Longest look; then the process that is still at it is ended, and the next look tries again."""
 SILENT_AFTER = timedelta(seconds=90)
+UNSEEN = "store_unseen"
+"""Nobody looks: it says nothing of the store itself."""
 # Retention and the sweeps share the queue of the looks, each at work for a minute.
 UNSEEN_AFTER = timedelta(minutes=10)
 
@@ -82,6 +84,9 @@ def look(*, at: datetime) -> None:
 def note(seen: Standing, *, at: datetime) -> None:
     """Note how a store stands."""
     whole = f"{_PREFIX}{seen.purpose}"
+    if (newest := ticks.kept_at(whole)) is not None and newest > at:
+        # Another look began later and is done: it has seen more of the present.
+        return
     name = f"{whole}:{seen.refused.code if seen.refused else _FINE}"
     with transaction.atomic():
         ticks.note(whole, 0, at=at)
@@ -157,7 +162,7 @@ def _silent(purpose: str, since: datetime) -> Trouble:
 def _unseen(purpose: str, since: datetime) -> Trouble:
     return Trouble(
         purpose=purpose,
-        code="store_unseen",
+        code=UNSEEN,
         sentence=f"Nobody looks whether the {_NAMES[purpose]} is there.",
         next_step=(
             "Start a worker: manage.py up, or celery -A config worker -Q maintenance. Where one runs, something holds "

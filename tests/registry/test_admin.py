@@ -233,6 +233,7 @@ def test_a_long_list_is_counted_up_to_a_bound_and_says_so(monkeypatch: pytest.Mo
 
 def test_model_page_shows_champion_chart_and_ledger() -> None:
     model = factories.registered_model()
+    factories.policy(fleet=model.fleet)
     version = factories.champion(registered_model=model)
     answer = admin_pages.client().get(page(model))
     said = text(answer)

@@ -79,11 +79,22 @@ def test_what_cannot_be_promoted_is_left_with_its_reason(models: list[Registered
     assert done.changed == {version(first, 3).pk}
     assert codes(done) == {
         version(first, 1).pk: "conflict",
-        version(first, 2).pk: "already_champion",
+        version(first, 2).pk: "conflict",
         version(second, 3).pk: "version_not_ready",
         damaged.pk: "artifact_corrupted",
     }
     assert done.refused[version(second, 3).pk].next_step == "Restore it first. Ready are the versions 1."
+
+
+@pytest.mark.parametrize("rehearsed", [True, False])
+def test_what_is_champion_already_is_as_it_was_asked_to_be(models: list[RegisteredModel], rehearsed: bool) -> None:
+    serving, other, spare = version(models[0], 2), version(models[0], 3), version(models[1], 3)
+    done = act("promote", serving, other, spare, rehearsed=rehearsed)
+    assert done.changed == {spare.pk}
+    assert done.unchanged == {serving.pk}
+    assert codes(done) == {other.pk: "conflict"}, "one version of each model"
+    models[0].refresh_from_db()
+    assert models[0].champion == serving
 
 
 def test_an_overtaken_promotion_is_refused(models: list[RegisteredModel], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,6 +249,18 @@ def test_models_are_walked_some_at_a_time(
     assert [[each.entity_key for each in batch] for batch in batches] == [["e0", "e1"], ["e2"]]
 
 
+def test_models_are_walked_by_their_entities_and_none_is_left_out(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = ["b", "a:1", "B", "a.2", "10", "9", "a-1"]
+    for key in keys:
+        factories.registered_model(fleet=fleet, entity_key=key)
+    monkeypatch.setattr(targets, "MODELS_AT_ONCE", 1)
+    walked = [each.entity_key for batch in targets.walk(targets.models(fleet, Wanted(all=True))) for each in batch]
+    assert walked == list(RegisteredModel.objects.order_by("entity_key").values_list("entity_key", flat=True))
+    assert sorted(walked) == sorted(keys)
+
+
 # -- rolling many back
 
 
@@ -304,6 +327,37 @@ def test_many_are_archived_over_http_each_with_its_result(models: list[Registere
     assert planned["results"] == body["results"]
     foreign.refresh_from_db()
     assert foreign.state == "ready"
+
+
+def test_a_promotion_sent_again_says_that_nothing_is_left_to_do(models: list[RegisteredModel]) -> None:
+    ids = [str(version(each, 3).pk) for each in models]
+    first, again = (post(caller(role="approver"), action="promote", versions=ids).json() for _ in range(2))
+    assert [(each["changed"], each["unchanged"], each["refused"]) for each in (first, again)] == [(3, 0, 0), (0, 3, 0)]
+    assert {each["outcome"] for each in again["results"]} == {"unchanged"}
+
+
+def test_results_come_by_entity_and_number_or_in_the_order_that_was_given(fleet: Fleet) -> None:
+    approver = caller(role="approver")
+    made = {key: factories.registered_model(fleet=fleet, entity_key=key) for key in ("c", "a", "b")}
+    numbered = {f"{key}{n}": factories.champion(registered_model=made[key]) for n in (1, 2) for key in ("b", "c", "a")}
+    names = {str(each.pk): name for name, each in numbered.items()}
+
+    def ordered(**words: Any) -> list[str]:
+        body = post(approver, action="archive", dry_run=True, **words).json()
+        return [names[each["id"]] for each in body["results"]]
+
+    assert ordered(filter={"fleet": "bakery", "all": True}) == ["a1", "a2", "b1", "b2", "c1", "c2"]
+    assert ordered(filter={"fleet": "bakery", "entities": ["c", "a"]}) == ["c1", "c2", "a1", "a2"]
+    given = ["b2", "c1", "a1", "b1"]
+    assert ordered(versions=[str(numbered[name].pk) for name in given]) == given
+
+    def models(path: str, **words: Any) -> list[str]:
+        body = {"filter": words, "dry_run": True, **({"tags": {"add": ["x"]}} if path == "tags" else {})}
+        return [each["entity"] for each in approver.post(f"fleets/bakery/{path}", body).json()["results"]]
+
+    for path in ("rollback", "tags"):
+        assert models(path, all=True) == ["a", "b", "c"]
+        assert models(path, entities=["c", "a"]) == ["c", "a"]
 
 
 def test_versions_are_meant_by_a_filter_too(models: list[RegisteredModel]) -> None:

@@ -120,7 +120,7 @@ def test_a_version_is_promoted_by_hand(model: RegisteredModel) -> None:
     said = run("promote", "bakery", "bread", version(model, 3).label, "--reason", "Better.")
     assert (said.status, "is champion" in said.text) == (0, True)
     again = run("promote", "bakery", "bread", "3", "--reason", "Better.", "--json")
-    assert (again.status, again.json["results"][0]["code"]) == (1, "already_champion")
+    assert (again.status, again.json["results"][0]["outcome"]) == (3, "unchanged")
     missing = run("promote", "bakery", "bread", "9", "--reason", "Better.")
     assert (missing.status, "manage.py versions bakery bread" in missing.text) == (2, True)
     assert run("promote", "bakery", "bread", "1", "--reason", " ").status == 2

@@ -161,3 +161,15 @@ def test_versions_of_two_fleets_are_refused_with_the_way_out(model: RegisteredMo
     with pytest.raises(comparison.FleetsDiffer, match=f"fleet {model.fleet}") as refused:
         comparison.compare(version(model), version(factories.registered_model()))
     assert "one fleet" in refused.value.next_step
+
+
+def test_the_version_that_cannot_be_placed_is_warned_of(model: RegisteredModel) -> None:
+    one, other = version(model), version(model)
+    assert not comparison.compare(one, other).warnings
+    other.state = ModelVersion.State.QUARANTINED
+    told = f"The second, v{other.number}, is quarantined: it cannot be placed as it is."
+    assert comparison.compare(one, other).warnings == (told,)
+    one.state = ModelVersion.State.ARCHIVED
+    assert [each.split(":")[0] for each in comparison.compare(one, other).warnings] == [
+        f"The first, v{one.number}, is archived", f"The second, v{other.number}, is quarantined",
+    ]  # fmt: skip

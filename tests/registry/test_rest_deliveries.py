@@ -141,7 +141,9 @@ def test_the_same_key_gives_the_same_answer_and_one_version(operator: Caller) ->
 
 
 def test_an_entity_is_made_only_where_it_is_asked_for(operator: Caller) -> None:
-    problem(send(operator, "models/bakery/cake/versions", {"bundle": packed()}), status=404, code="model_unknown")
+    for address in ("models/bakery/cake/versions", "models/bakery/cake/imports"):
+        refused = problem(send(operator, address, {"bundle": packed()}), status=404, code="model_unknown")
+        assert "'cake'" in refused["detail"] and "?create=true" in refused["next_step"]
     assert send(operator, "models/bakery/cake/versions?create=true", {"bundle": packed()}).status_code == 201
     assert RegisteredModel.objects.filter(entity_key="cake").exists()
     problem(send(operator, "models/bakery/-x/versions?create=true", {}), status=400, code="entity_invalid")

@@ -167,3 +167,16 @@ def test_a_cursor_beyond_every_number_is_no_fault(operator: Caller) -> None:
     assert answer.status_code == 200
     assert len(answer.json()["results"]) == 1
     assert operator.get("events", cursor=paging.encode([10**30, 1])).json()["results"] == []
+
+
+def test_a_choice_that_is_none_names_those_that_are_in_queries_and_bodies_and_within_lists(operator: Caller) -> None:
+    def told(answer: Any) -> str:
+        [error] = problem(answer, status=400, code="invalid")["errors"]
+        return str(error["detail"])
+
+    states = "pending, ready, quarantined, archived, deleted, any."
+    assert told(operator.get("versions", state="x")) == f'"x" is not a valid choice. Known are: {states}'
+    assert told(operator.get("models/bakery", placed="x")).startswith('"x" is not a valid choice. Known are: champion')
+    assert told(operator.post("runs", {"fleet": "a", "kind": "x"})).endswith("Known are: retrain, evaluate.")
+    body = {"action": "archive", "reason": "x", "filter": {"fleet": "a", "state": ["x"]}}
+    assert told(operator.post("versions/bulk", body)).endswith(f"Known are: {states}")

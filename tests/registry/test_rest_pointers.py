@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from registry import timestamps
 from registry.models import Event, RegisteredModel
 from tests import factories
 from tests.factories import NOW
@@ -43,6 +44,18 @@ def test_the_champion_is_shown_now_and_at_a_time(model: RegisteredModel) -> None
 def test_a_time_that_is_none_is_refused(model: RegisteredModel, at: str) -> None:
     found = problem(caller(role="viewer").get(f"{ADDRESS}/champion", at=at), status=400, code="invalid")
     assert [each["parameter"] for each in found["errors"]] == ["at"]
+
+
+def test_nobody_has_served_at_a_time_that_has_not_come(model: RegisteredModel) -> None:
+    factories.champion(registered_model=model)
+    now, viewer = timestamps.utc_now(), caller(role="viewer")
+    for address in (f"{ADDRESS}/champion", "fleets/bakery/champions"):
+        for ahead in (0, 50):  # a caller's clock may be
+            assert viewer.get(address, at=(now + timedelta(seconds=ahead)).isoformat()).status_code == 200
+        found = problem(viewer.get(address, at=(now + timedelta(hours=1)).isoformat()), status=400, code="invalid")
+        [refused] = found["errors"]
+        assert refused["parameter"] == "at"
+        assert f"in the future: it is {now:%Y-%m-%d}" in refused["detail"]
 
 
 def test_the_etag_spares_the_body_until_the_champion_moves(model: RegisteredModel) -> None:

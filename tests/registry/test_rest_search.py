@@ -9,6 +9,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from registry import lifecycle
 from registry.metrics import Direction
 from registry.models import MetricSettings, ModelVersion, RegisteredModel
 from registry.reports import Scorecard
@@ -102,7 +103,11 @@ def test_a_metric_of_the_fleets_own_can_be_searched_where_the_fleet_is_named(
         ({"since": "2026-03-02", "until": "2026-03-01"}, "No version is registered from 2026-03-02"),
         ({"min_mae": 2, "max_mae": 1}, "mae of at least 2 and at most 1"),
         ({"min_mae": "inf"}, "A valid number is required"),
-        ({"state": "broken"}, '"broken" is not a valid choice'),
+        (
+            {"state": "broken"},
+            '"broken" is not a valid choice. Known are: pending, ready, quarantined, archived, deleted, any.',
+        ),
+        ({"pointer": "best"}, '"best" is not a valid choice. Known are: champion, challenger'),
         ({"fleet": "bakery", "entity": ["a", "b"]}, "Give this parameter once"),
         ({"min_accuracyy": 1}, "not known here"),
     ],
@@ -176,6 +181,20 @@ def test_two_versions_of_a_model_are_compared_by_any_reference(
 
 
 @pytest.mark.requirement("R11")
+def test_a_comparison_says_the_state_of_each_and_why_one_is_quarantined(viewer: Caller, model: RegisteredModel) -> None:
+    one, two = (factories.version(registered_model=model) for _ in range(2))
+    lifecycle.quarantine([two.pk], actor="ada", reason="Its file is damaged.", at=NOW)
+    answers = [
+        viewer.get("models/bakery/store-1:roll/compare", first=one.number, second=two.number),
+        viewer.get("versions/compare", first=one.pk, second=two.pk),
+    ]
+    for body in (answer.json() for answer in answers):
+        assert [body[each]["state"] for each in ("first", "second")] == ["ready", "quarantined"]
+        assert body["first"]["quarantined"] is None
+        assert body["second"]["quarantined"]["reason"] == "Its file is damaged."
+        assert any("is quarantined: it cannot be placed" in each for each in body["warnings"])
+
+
 def test_what_cannot_be_compared_is_refused(viewer: Caller, model: RegisteredModel) -> None:
     one, foreign = scored(model), factories.version(registered_model=factories.registered_model())
     body = problem(viewer.get("versions/compare", first=one.pk, second=foreign.pk), status=400, code="fleets_differ")

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from rest_framework.utils.encoders import JSONEncoder
 
-from registry.models import ModelVersion
+from registry import lifecycle
+from registry.models import Event, ModelVersion
 from registry.reports import Scorecard
 from registry.rest_api import shapes, texts
 from registry.rest_base import paging
@@ -21,9 +26,10 @@ pytestmark = pytest.mark.django_db
 HALF = datetime(2026, 2, 3, 4, 5, 6, 120_000, tzinfo=UTC)
 
 
-def serialized(version_id: UUID) -> object:
+def serialized(version_id: UUID) -> dict[str, Any]:
     version = ModelVersion.objects.select_related("registered_model__fleet").get(pk=version_id)
-    return json.loads(json.dumps(shapes.VersionSerializer(version).data, cls=JSONEncoder))
+    found: dict[str, Any] = json.loads(json.dumps(shapes.VersionSerializer(version).data, cls=JSONEncoder))
+    return found
 
 
 def rich() -> ModelVersion:
@@ -78,6 +84,64 @@ def test_all_pointers_to_a_version_are_written() -> None:
     model = version.registered_model
     type(model).objects.filter(pk=model.pk).update(challenger=version.pk)
     assert json.loads(texts.version(version.pk))["pointers"] == ["champion", "challenger", "anchor"]
+
+
+def test_a_quarantined_version_says_why_and_since_when_and_a_released_one_no_longer() -> None:
+    version = rich()
+    for reason in ('The file "x" is damaged.', "It is damaged again."):
+        lifecycle.quarantine([version.pk], actor="ada", reason=reason, at=HALF, cause="key rotation")
+        written = json.loads(texts.version(version.pk))
+        ModelVersion.objects.filter(pk=version.pk).update(state="ready")
+    assert json.loads(texts.version(version.pk))["quarantined"] is None
+    ModelVersion.objects.filter(pk=version.pk).update(state="quarantined")
+    assert written == json.loads(texts.version(version.pk)) == serialized(version.pk)
+    assert written["quarantined"] == {
+        "reason": "It is damaged again.", "cause": "key rotation", "actor": "ada", "at": written["quarantined"]["at"],
+    }  # fmt: skip
+    assert written["quarantined"]["at"] == Event.objects.latest("count").at.isoformat().replace("+00:00", "Z")
+
+
+def test_a_quarantine_of_which_the_ledger_says_nothing_is_null() -> None:
+    version = factories.version(registered_model=factories.registered_model())
+    ModelVersion.objects.filter(pk=version.pk).update(state="quarantined")
+    assert json.loads(texts.version(version.pk)) == serialized(version.pk)
+    assert serialized(version.pk)["quarantined"] is None
+
+
+@pytest.mark.usefixtures("roles")
+def test_a_list_says_why_versions_are_quarantined_without_a_query_more(django_assert_num_queries: Any) -> None:
+    model = factories.registered_model()
+    made = [factories.version(registered_model=model) for _ in range(3)]
+    viewer = caller(role="viewer")
+    viewer.get("versions", fleet=model.fleet.name)  # notes that the token was used
+    with CaptureQueriesContext(connection) as before:
+        viewer.get("versions", fleet=model.fleet.name)
+    lifecycle.quarantine([each.pk for each in made[:2]], actor="ada", reason="Damaged.", at=NOW)
+    with django_assert_num_queries(len(before)):
+        found = viewer.get("versions", fleet=model.fleet.name).json()["results"]
+    reasons = [each["quarantined"] and each["quarantined"]["reason"] for each in found]
+    assert reasons == [None, "Damaged.", "Damaged."]
+
+
+def test_the_reason_is_found_by_an_index_and_only_for_what_is_quarantined() -> None:
+    version = rich()
+    text = texts.written()
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute(
+            f"EXPLAIN (ANALYZE, FORMAT JSON) {texts._ONE.format(text=text.statement)}", [*text.values, version.pk]
+        )
+        [[[plan]]] = cursor.fetchall()
+    [lines] = [each for each in nodes(plan["Plan"]) if each.get("Relation Name") == "registry_event"]
+    assert "to_version" in lines["Index Name"]
+    assert lines["Actual Loops"] == 0
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every step of a plan."""
+    yield plan
+    for each in plan.get("Plans", ()):
+        yield from nodes(each)
 
 
 @pytest.mark.usefixtures("roles")

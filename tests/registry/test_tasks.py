@@ -95,7 +95,7 @@ def test_what_can_be_copied_nowhere_does_not_keep_the_others_waiting(
     for _ in range(2):
         tasks.sweep()
     assert states() == ["archived"] * 3 + ["deleted"] * 2 + ["ready"]
-    assert caplog.text.count("retention left 1 versions that are due: sign") == 3
+    assert caplog.text.count("retention left 1 due version: sign") == 3
 
 
 def test_a_tick_tells_once_how_many_it_had_to_leave(
@@ -108,7 +108,7 @@ def test_a_tick_tells_once_how_many_it_had_to_leave(
     clock[0] = kept.SWEPT
     tasks.sweep()
     told = [each.getMessage() for each in caplog.records if each.levelname in {"WARNING", "ERROR"}]
-    assert len(told) == 1 and "left 2 versions that are due: signing_key_unknown" in told[0]
+    assert len(told) == 1 and "left 2 due versions: signing_key_unknown" in told[0]
 
 
 def test_a_round_of_the_sweep_begins_every_hour_and_what_is_left_of_one_goes_on_at_once(
@@ -167,7 +167,7 @@ def test_the_daily_tick_removes_what_is_nobodys_and_names_what_is_missing(
     clock[0] = kept.SWEPT
     tasks.sweep_orphans()
     assert kept.files(artifact_folder) == {versions[1].artifact_digest, versions[2].artifact_digest}
-    assert "1 versions have no object" in caplog.text
+    assert "no object in the store for 1 version:" in caplog.text
     assert states() == ["ready"] * 3
 
 

@@ -10,12 +10,10 @@ from django.http import HttpRequest
 
 from registry import admin as registry_admin
 from registry import display, timestamps
-from registry.admin import charts
 from registry.admin.extensions import Column, Panel
 from registry.admin.registered_models import metric
 from registry.models import Fleet, ModelVersion, RegisteredModel
-from training import publishing
-from training.admin import retrain, schedule
+from training.admin import published, retrain, schedule
 from training.admin.outcomes import batch_outcome
 from training.models import Batch, RetrainingPolicy, TrainingRun
 
@@ -90,8 +88,14 @@ def fleet_models(request: HttpRequest, fleet: Fleet) -> dict[str, Any]:
         "rows": rows,
         "more": more,
         "more_text": "All models of the fleet",
-        "empty": "No model yet: the first retraining registers every entity of the source.",
+        "empty": _first_model(fleet),
     }
+
+
+def _first_model(fleet: Fleet) -> str:
+    if retrain.is_governed(fleet):
+        return "No model yet: the first retraining registers every entity of the source."
+    return "No model yet: register a version that was trained elsewhere, and let that make its model."
 
 
 def _model_row(model: RegisteredModel, run: TrainingRun | None) -> tuple[Any, ...]:
@@ -122,7 +126,8 @@ def fleet_policies(request: HttpRequest, fleet: Fleet) -> dict[str, Any]:
     return {
         "heads": ("Policy", "State", "Cron, zone", "Next slot"),
         "rows": rows,
-        "empty": "No policy: nothing retrains by itself.",
+        "empty": "No policy.",
+        "note": retrain.wanting(fleet),
     }
 
 
@@ -170,62 +175,9 @@ def model_runs(request: HttpRequest, model: RegisteredModel) -> dict[str, Any]:
         "rows": rows,
         "more": more,
         "more_text": "All runs",
+        "empty": "No run yet.",
+        "note": retrain.wanting(model.fleet),
     }
-
-
-def forecast(request: HttpRequest, model: RegisteredModel) -> dict[str, Any]:
-    """Return the published forecast of the champion, as chart and table."""
-    found = publishing.published(model)
-    if found is None:
-        kind = model.fleet.kind
-        return {
-            "empty": "A regression publishes no forecast: ask for predictions."
-            if kind == "regression"
-            else "Nothing is published yet."
-        }
-    daily = all(each.hour == each.minute == 0 for each in found.time)
-    labels = [f"{each:%d %b}" if daily else f"{each:%d %b %H:%M}" for each in found.time]
-    ends = list(zip(found.lower, found.upper, strict=True))
-    texts = [
-        f"{label}: {display.number(value)}{_between(*end)}"
-        for label, value, end in zip(labels, found.yhat, ends, strict=True)
-    ]
-    chart = charts.lines(
-        labels=labels,
-        band=_band(ends),
-        description=f"Published forecast of {model}",
-        wide=True,
-        series=[
-            charts.Series(
-                name=f"forecast{f', {model.fleet.unit}' if model.fleet.unit else ''}", values=found.yhat, texts=texts
-            )
-        ],
-    )
-    age = display.span(timestamps.utc_now() - found.published_at)
-    rows = [
-        (label, display.number(value), _between(*end))
-        for label, value, end in zip(labels, found.yhat, ends, strict=True)
-    ]
-    return {
-        "chart": chart,
-        "heads": ("For", "Forecast", "Interval"),
-        "rows": rows,
-        "note": display.joined(
-            f"By v{found.version.number}, knowing data to",
-            display.stamp(found.cutoff),
-            f"· published {age} ago",
-            "· the band is the forecast's interval" if _band(ends) else "· this trainer gives no interval",
-        ),
-    }
-
-
-def _band(ends: Sequence[tuple[float | None, float | None]]) -> tuple[list[float], list[float]] | None:
-    lower, upper = ([value for value in side if value is not None] for side in zip(*ends, strict=True))
-    return (lower, upper) if len(lower) == len(upper) == len(ends) else None
-
-
-def _between(low: float | None, high: float | None) -> str:
-    return "" if low is None or high is None else f" ({display.number(low)} to {display.number(high)})"
 
 
 def version_run(request: HttpRequest, version: ModelVersion) -> dict[str, Any]:
@@ -273,7 +225,7 @@ registry_admin.FLEET_PANELS.extend(
 )
 registry_admin.MODEL_PANELS.extend(
     [
-        Panel(title="Published forecast", template="registry/admin/chart_panel.html", build=forecast, wide=True),
+        Panel(title="Published forecast", template="registry/admin/chart_panel.html", build=published.card, wide=True),
         Panel(title="Runs", template="registry/admin/table.html", build=model_runs, wide=True),
     ]
 )

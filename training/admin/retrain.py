@@ -3,22 +3,40 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from django import forms
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminIntegerFieldWidget
 
-from registry import display
+from registry import display, errors
 from registry.admin.extensions import Action, Done, Order, ReasonForm
 from registry.admin.pausing import named
 from registry.models import Fleet, RegisteredModel
-from training import conf, runs, workers
-from training.models import Batch
+from training import conf, policies, runs, workers
+from training.models import Batch, RetrainingPolicy
 from training.policy_terms import Reason
 
 PERMISSION = "training.trigger_trainingrun"
+
+
+UNGOVERNED = "To retrain here, add [source] and [policy.NAME] to its fleet file and apply it."
+
+
+def is_governed(fleet: Fleet) -> bool:
+    """Whether anything says how models of a fleet are trained."""
+    return bool(policies.governed([fleet.pk]))
+
+
+def wanting(fleet: Fleet) -> str:
+    """Return why nothing here retrains a fleet, and what to do about it; empty where something does."""
+    if is_governed(fleet):
+        return ""
+    if RetrainingPolicy.objects.filter(fleet=fleet).exists():
+        return "No policy of this fleet is enabled, so nothing retrains its models. Enable one."
+    return f"This fleet has no policy, so nothing here retrains its models: versions come from elsewhere. {UNGOVERNED}"
 
 
 class RetrainForm(ReasonForm):
@@ -47,6 +65,14 @@ def _no_worker(queue: str) -> str:
     return "" if served else f" No live worker serves the queue {queue}: the run waits until one starts."
 
 
+def _left_out(fleets: Iterable[Fleet]) -> str:
+    """Return which fleets nothing retrains, and what to do about it; empty where all are governed."""
+    asked = list({each.pk: each for each in fleets}.values())
+    governed = policies.governed([each.pk for each in asked])
+    missing = [each for each in asked if each.pk not in governed]
+    return f" Left out, for want of an enabled policy: {named(missing)}." if missing else ""
+
+
 def _ask_models(models: Sequence[Any]) -> str:
     queue = "interactive" if len(models) == 1 else "training"
     serving = ""
@@ -54,12 +80,12 @@ def _ask_models(models: Sequence[Any]) -> str:
         champion = models[0].champion
         serving = f", whose champion is v{champion.number}" if champion else ", which has no champion yet"
     then = "A better candidate is promoted through the gate, as the policy says."
-    return f"Retrain {named(models)}{serving} now. {then}{_no_worker(queue)}"
+    return f"Retrain {named(models)}{serving} now. {then}{_no_worker(queue)}{_left_out(each.fleet for each in models)}"
 
 
 def _ask_fleets(fleets: Sequence[Any]) -> str:
     new = "Entities that are new in the source are registered."
-    return f"Retrain every model of {named(fleets)} now. {new}{_no_worker('training')}"
+    return f"Retrain every model of {named(fleets)} now. {new}{_no_worker('training')}{_left_out(fleets)}"
 
 
 def _retrain_models(order: Order) -> Done:
@@ -67,14 +93,31 @@ def _retrain_models(order: Order) -> Done:
     for model in order.targets:
         groups[model.fleet_id].append(model)
     queue = "interactive" if len(order.targets) == 1 else "training"
-    batches = [
-        _request(order, models[0].fleet, [each.entity_key for each in models], queue) for models in groups.values()
-    ]
-    return _done(order, batches)
+
+    def ask(models: list[RegisteredModel]) -> Batch:
+        return _request(order, models[0].fleet, [each.entity_key for each in models], queue)
+
+    return _each(order, list(groups.values()), ask)
 
 
 def _retrain_fleets(order: Order) -> Done:
-    return _done(order, [_request(order, fleet, None, "training") for fleet in order.targets])
+    return _each(order, [[fleet] for fleet in order.targets], lambda rows: _request(order, rows[0], None, "training"))
+
+
+def _each(order: Order, groups: Sequence[list[Any]], ask: Callable[[list[Any]], Batch]) -> Done:
+    """Ask for each group of rows; one that cannot be retrained holds up no other. Raises where that is each of them."""
+    batches: list[Batch] = []
+    asked: list[Any] = []
+    refused: list[errors.PerennialError] = []
+    for rows in groups:
+        try:
+            batches.append(ask(rows))
+            asked.extend(rows)
+        except errors.PerennialError as error:
+            refused.append(error)
+    if not batches:
+        raise refused[0]
+    return replace(_done(asked, batches), left=tuple(str(each) for each in refused))
 
 
 def _request(order: Order, fleet: Fleet, entities: list[str] | None, queue: str) -> Batch:
@@ -84,16 +127,12 @@ def _request(order: Order, fleet: Fleet, entities: list[str] | None, queue: str)
     )
 
 
-def _done(order: Order, batches: Sequence[Batch]) -> Done:
+def _done(asked: Sequence[Any], batches: Sequence[Batch]) -> Done:
     if len(batches) > 1:
         return Done(sentence=f"Asked for: {len(batches)} batches.", address=display.listing(Batch))
     only = list(batches[0].runs.all()[:2])
-    page = (
-        only[0]
-        if len(order.targets) == len(only) == 1 and isinstance(order.targets[0], RegisteredModel)
-        else batches[0]
-    )
-    return Done(sentence=f"Asked for: {named(order.targets)}. This page follows it.", address=display.address(page))
+    page = only[0] if len(asked) == len(only) == 1 and isinstance(asked[0], RegisteredModel) else batches[0]
+    return Done(sentence=f"Asked for: {named(asked)}. This page follows it.", address=display.address(page))
 
 
 RETRAIN_MODEL = Action(
@@ -106,7 +145,7 @@ RETRAIN_MODEL = Action(
     ask=_ask_models,
     perform=_retrain_models,
     form=RetrainForm,
-    applies=lambda model: model.state != RegisteredModel.State.RETIRED,
+    applies=lambda model: model.state != RegisteredModel.State.RETIRED and is_governed(model.fleet),
 )
 RETRAIN_FLEET = Action(
     name="retrain",
@@ -118,4 +157,5 @@ RETRAIN_FLEET = Action(
     ask=_ask_fleets,
     perform=_retrain_fleets,
     form=RetrainForm,
+    applies=is_governed,
 )

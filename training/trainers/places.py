@@ -69,6 +69,10 @@ PLACES: dict[type, tuple[Place, ...]] = {
 """Of what is no estimator, the only places where it may stand."""
 
 
+# Arrays are made of it, also where it is written as a text: one of a hundred thousand letters takes as much for each.
+_DTYPES = ("dtype", "_fit_dtype", "_fill_dtype")
+
+
 class StructureBroken(ForecasterUnreadable):
     """Something is not as a fit leaves it, or stands where none puts it; predicting could end the process."""
 
@@ -97,6 +101,8 @@ def walk(content: Any) -> list[Any]:
 
 def _may_stand(value: Any, holder: type, name: object) -> bool:
     kind = type(value)
+    if kind is str and name in _DTYPES:
+        return _is_of_numbers(value)
     if kind in _PLAIN:
         return True
     if kind in _ESTIMATORS:
@@ -109,6 +115,13 @@ def _may_stand(value: Any, holder: type, name: object) -> bool:
         if value is type(None) or np.dtype(value).kind not in _NUMBERS:
             return False
     return any(issubclass(holder, held) and name == attribute for held, attribute in PLACES.get(kind, ()))
+
+
+def _is_of_numbers(dtype: str) -> bool:
+    try:
+        return np.dtype(dtype).kind in _NUMBERS
+    except TypeError:
+        return False
 
 
 def _is_plain(dtype: Any, holder: type, name: object) -> bool:

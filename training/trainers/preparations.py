@@ -2,14 +2,67 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from sklearn.preprocessing import PolynomialFeatures
+from sklearn.compose import ColumnTransformer
+from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.preprocessing import KBinsDiscretizer, OneHotEncoder, PolynomialFeatures
 
 MOST_COLUMNS = 10_000
 """As many a polynomial may make of its features; each row of a forecast takes as many numbers."""
+MOST_WIDTH = 100_000
+"""As many columns as a row may have on its way through all steps: 800 kB."""
 MOST_DEGREE = 50
+
+
+def is_narrow(each: Any) -> bool:
+    """Return whether no row becomes wider than `MOST_WIDTH` in the steps of a composition.
+
+    Branches in steps in turn multiply: a file of a few MB could ask for gigabytes with each row of a forecast.
+    """
+    return _width(each, _features(each), {}) <= MOST_WIDTH
+
+
+def _features(each: Any) -> int:
+    found = getattr(each, "n_features_in_", 1)
+    return found if type(found) is int and found > 0 else 1
+
+
+def _width(each: Any, given: int, known: dict[tuple[int, int], int]) -> int:
+    """Return how many columns an estimator makes of so many, at the widest; `known` are those of what was looked at."""
+    key = (id(each), given)
+    if key not in known:
+        known[key] = _widest(each, given, known)
+    return known[key]
+
+
+def _widest(each: Any, given: int, known: dict[tuple[int, int], int]) -> int:
+    if given > MOST_WIDTH:
+        return given
+    if isinstance(each, Pipeline):
+        for _, step in each.steps:
+            given = max(given, _width(step, given, known))
+        return given
+    if isinstance(each, FeatureUnion | ColumnTransformer):
+        return sum(_width(branch, given, known) for branch in _branches(each))
+    return max(given, _made(each))
+
+
+def _branches(each: FeatureUnion | ColumnTransformer) -> Iterable[Any]:
+    branches = each.transformer_list if isinstance(each, FeatureUnion) else each.transformers_
+    return [branch[1] for branch in branches]
+
+
+def _made(each: Any) -> int:
+    """Return how many columns a step makes that makes more than it is given."""
+    if isinstance(each, OneHotEncoder):
+        return sum(each._n_features_outs)
+    if isinstance(each, KBinsDiscretizer):
+        return int(np.sum(each.n_bins_))
+    return int(each.n_output_features_) if isinstance(each, PolynomialFeatures) else 0
 
 
 def is_sound_function(each: Any) -> bool:
@@ -56,10 +109,14 @@ def _are_told_apart(categories: Any) -> bool:
     """Return whether these are texts, or numbers in order, as the search for one expects them."""
     if categories.ndim != 1 or not len(categories):
         return False
-    if categories.dtype.kind not in "iuf":
-        return True
-    there = categories[:-1] if np.isnan(categories[-1]) else categories
-    return bool((np.diff(there) > 0).all() if there.dtype.kind != "u" else (there[1:] > there[:-1]).all())
+    # As Python has them: the difference of two numbers of an array may wrap round.
+    values = categories.tolist()
+    # What is missing comes last.
+    if values[-1] != values[-1]:
+        values.pop()
+    if values and values[-1] is None:
+        values.pop()
+    return all(type(one) is str for one in values) or all(one < other for one, other in pairwise(values))
 
 
 def _grouped(count: int, mapping: Any, infrequent: Any) -> int:

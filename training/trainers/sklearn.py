@@ -210,15 +210,25 @@ def _check_names(names: Sequence[str], estimator: Any) -> None:
 def _fitted_on(estimator: Any) -> tuple[int, list[str]]:
     """Return how many columns an estimator was fitted on, and their names where it knows them."""
     try:
-        # A pipeline asks its first step, which in a strange file is anything.
-        count = estimator.n_features_in_
-        names = [str(name) for name in getattr(estimator, "feature_names_in_", ())]
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        asked = _first_fitted(estimator)
+        count = asked.n_features_in_
+        names = [str(name) for name in getattr(asked, "feature_names_in_", ())]
+    except (AttributeError, LookupError, StopIteration, TypeError, ValueError) as error:
         told = "The bytes hold no estimator that was fitted on a table of features."
         raise ForecasterUnreadable(told) from error
     if type(count) is not int:
-        raise ForecasterUnreadable(f"The number of columns it was fitted on is no number: {str(count)[:80]}.")
+        raise ForecasterUnreadable("The number of columns it was fitted on is no number.")
     return count, names
+
+
+def _first_fitted(estimator: Any) -> Any:
+    """Return what knows the columns: of a pipeline the first step that learned something, in a strange file anything.
+
+    A search for parameters leaves a step out by the text `passthrough`.
+    """
+    while isinstance(estimator, Pipeline):
+        estimator = next(step for _, step in estimator.steps if step is not None and not isinstance(step, str))
+    return estimator
 
 
 def _unfit(series: Series, columns: Floats, whole: NDArray[np.bool_]) -> Refused | None:

@@ -108,17 +108,20 @@ def _named(node: Node) -> str:
 
 
 def _leave_out(nodes: Sequence[Node]) -> None:
-    """Take out, unmade, the search trees of neighbours, which `structures` builds again, and sources of randomness.
+    """Take out, unmade, what no prediction uses: sources of randomness, and how a fit split its data.
 
-    Both would believe their state; nothing that predicts draws numbers.
+    So are search trees of neighbours, which would believe their state: `structures` builds them again.
     """
     for node in nodes:
         if isinstance(node, _general.DictNode):
             for name, value in node.content.items():
-                if (name == "_tree" and _named(value) in _NEIGHBOURS) or _named(value) == _RANDOM.get(type(value)):
+                is_tree = name == "_tree" and _named(value) in _NEIGHBOURS
+                is_splitter = name == "cv" and _named(value).startswith(_SPLITTERS)
+                if is_tree or is_splitter or _named(value) == _RANDOM.get(type(value)):
                     node.content[name] = _general.JsonNode(_NOTHING, None, None)
 
 
+_SPLITTERS = "sklearn.model_selection._split."
 _RANDOM: dict[type[Node], str] = {
     _numpy.RandomStateNode: "numpy.random.mtrand.RandomState",
     _numpy.RandomGeneratorNode: "numpy.random._generator.Generator",

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.compose import ColumnTransformer
 from sklearn.dummy import DummyRegressor
 from sklearn.ensemble import GradientBoostingRegressor, StackingRegressor
 from sklearn.ensemble._forest import BaseForest
@@ -23,6 +24,7 @@ from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
 from sklearn.feature_selection import RFE, SelectFromModel
 from sklearn.neighbors import BallTree, KDTree
 from sklearn.neighbors._base import NeighborsBase
+from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, PolynomialFeatures, TargetEncoder
 from sklearn.svm._base import BaseLibSVM
 from sklearn.tree import BaseDecisionTree
@@ -87,12 +89,13 @@ def _is_called(kind: type, name: str) -> bool:
 def _check_outputs(each: Any) -> None:
     if not isinstance(each, RegressorMixin):
         return
-    said = [vars(each).get("n_outputs_", 1)]
+    said = vars(each).get("n_outputs_", 1)
+    if isinstance(said, bool) or not isinstance(said, int | np.integer):
+        raise StructureBroken(f"How many values a {type(each).__name__} predicts is no number.")
     coefficients = vars(each).get("coef_")
-    if isinstance(coefficients, np.ndarray) and coefficients.ndim > 1:
-        said.append(coefficients.shape[0])
-    if other := [one for one in said if isinstance(one, bool) or one != 1]:
-        raise OutputsDiffer(f"A {type(each).__name__} predicts {str(other[0])[:20]} values for a point, not one.")
+    rows = coefficients.shape[0] if isinstance(coefficients, np.ndarray) and coefficients.ndim > 1 else 1
+    if other := [count for count in (said, rows) if count != 1]:
+        raise OutputsDiffer(f"A {type(each).__name__} predicts {other[0]} values for a point, not one.")
 
 
 def _is_sound_tree(each: Any) -> bool:
@@ -245,6 +248,9 @@ _LOOKS: dict[type, tuple[str, Callable[[Any], bool]]] = {
     StackingRegressor: ("stack_method_", _is_sound_stack),
     SelectFromModel: ("importance_getter", _is_sound_choice),
     RFE: ("importance_getter", _is_sound_choice),
+    Pipeline: ("steps", preparations.is_narrow),
+    FeatureUnion: ("transformer_list", preparations.is_narrow),
+    ColumnTransformer: ("transformers_", preparations.is_narrow),
     FunctionTransformer: ("func", preparations.is_sound_function),
     OneHotEncoder: ("categories_", preparations.is_sound_one_hot),
     PolynomialFeatures: ("n_features_in_", preparations.is_sound_polynomial),

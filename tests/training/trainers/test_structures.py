@@ -10,17 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.dummy import DummyRegressor
-from sklearn.ensemble import GradientBoostingRegressor, RandomForestRegressor
-from sklearn.linear_model import Ridge
+from sklearn.ensemble import GradientBoostingRegressor, RandomForestRegressor, StackingRegressor
+from sklearn.linear_model import LassoCV, Ridge
+from sklearn.model_selection import KFold, TimeSeriesSplit
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.neural_network import MLPRegressor
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures, StandardScaler, TargetEncoder
+from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, PolynomialFeatures, StandardScaler, TargetEncoder
 from sklearn.tree import DecisionTreeRegressor
 
 from tests.training.trainers.pipelines_of import ROWS, TARGET, content, fitted, of
 from tests.training.trainers.schemas import named, nodes, plain, schema_of, with_schema
-from training.trainers import pipelines, structures
+from training.trainers import pipelines, preparations, structures
 from training.trainers.places import StructureBroken
 
 pytestmark = pytest.mark.requirement("R09")
@@ -54,6 +55,12 @@ ENCODERS: list[tuple[dict[str, Any], str, Any]] = [
     ({}, "categories_", [FIVE, FIVE, np.array([0.0, 0, 1, 2, 3])]),
     ({}, "categories_", [FIVE, FIVE, np.array([0.0, 1, 2, np.nan, np.nan])]),
     ({}, "categories_", [FIVE, FIVE, FIVE.reshape(5, 1)]),
+    # Their differences wrap round, and seem to be in order.
+    ({}, "categories_", [FIVE, FIVE, np.array([127, -128, -127, -126, -125], np.int8)]),
+    ({}, "categories_", [FIVE, FIVE, np.array([2**62, -(2**63), 0, 1, 2])]),
+    ({}, "categories_", [FIVE, FIVE, np.array([True, False, True, False, True])]),
+    ({}, "categories_", [FIVE, FIVE, np.array([4.0, 3.0, 2.0, 1.0, 0.0], object)]),
+    ({}, "categories_", [FIVE, FIVE, np.array([0.0, "a", "b", "c", "d"], object)]),
     ({}, "categories_", [FIVE, FIVE]),
     ({}, "_infrequent_enabled", True),
     ({"drop": "first"}, "_drop_idx_after_grouping", np.array([0, 0, 5], dtype=object)),
@@ -73,6 +80,54 @@ def test_an_encoder_that_counts_wrong_is_refused(number: int) -> None:
     values, name, value = ENCODERS[number]
     with pytest.raises(StructureBroken, match="OneHotEncoder"):
         pipelines.TRAINER.load(broken(encoded(**values), lambda each: setattr(each[0], name, value)))
+
+
+def test_categories_far_apart_and_with_what_is_missing_are_sound() -> None:
+    for categories in (np.array([-120, 100], np.int8), np.array([False, True]), np.array(["a", None, np.nan], object)):
+        assert preparations._are_told_apart(categories)
+
+
+def unions(*branches: int) -> Pipeline:
+    steps = [FeatureUnion([(f"t{place}", "passthrough") for place in range(count)]) for count in branches]
+    return make_pipeline(StandardScaler(), *steps, DummyRegressor())
+
+
+def test_branches_that_multiply_are_refused_before_a_row_goes_through_them() -> None:
+    assert pipelines.TRAINER.load(content(unions(5, 5).fit(ROWS, TARGET)))
+    wide = unions(2, 2).fit(ROWS, TARGET)
+    with pytest.raises(StructureBroken, match="Pipeline"):
+        pipelines.TRAINER.load(broken(wide, lambda each: widen(each, 400)))
+
+
+def widen(pipeline: Pipeline, branches: int) -> None:
+    for union in pipeline[1:3]:
+        union.transformer_list = [(f"t{place}", "passthrough") for place in range(branches)]
+
+
+@pytest.mark.parametrize("dtype", ["U200000", "S9", "O", "no such", "f8,f8"])
+def test_an_array_is_never_made_of_what_has_no_known_size(dtype: str) -> None:
+    ordinal = make_pipeline(OrdinalEncoder(), Ridge()).fit(ROWS, TARGET)
+    assert pipelines.TRAINER.load(broken(ordinal, lambda each: setattr(each[0], "dtype", "float32")))
+    with pytest.raises(StructureBroken, match="dtype of a OrdinalEncoder"):
+        pipelines.TRAINER.load(broken(ordinal, lambda each: setattr(each[0], "dtype", dtype)))
+
+
+@pytest.mark.parametrize("count", [np.array([1, 2]), "1", True, [1]])
+def test_how_many_values_are_predicted_is_a_number(count: object) -> None:
+    with pytest.raises(StructureBroken, match="is no number"):
+        pipelines.TRAINER.load(broken(Ridge().fit(ROWS, TARGET), lambda each: setattr(each, "n_outputs_", count)))
+
+
+def test_how_a_fit_split_its_data_is_no_part_of_what_predicts() -> None:
+    for estimator in (LassoCV(cv=TimeSeriesSplit(3)), StackingRegressor([("a", Ridge())], cv=KFold(3))):
+        loaded = pipelines.TRAINER.load(content(estimator.fit(ROWS, TARGET)))
+        assert loaded.estimator.cv is None
+        assert np.allclose(loaded.estimator.predict(ROWS), estimator.predict(ROWS))
+
+
+def test_a_step_that_a_search_left_out_may_come_first() -> None:
+    left_out = Pipeline([("scale", "passthrough"), ("ridge", Ridge())]).fit(ROWS, TARGET)
+    assert np.allclose(pipelines.TRAINER.load(content(left_out)).estimator.predict(ROWS), left_out.predict(ROWS))
 
 
 def test_the_encoder_inside_of_another_is_looked_at() -> None:
