@@ -70,7 +70,7 @@ def test_a_model_whose_upload_was_refused_is_not_told_to_read_a_gate_report(mode
     told.append(admin_pages.text(viewer.get(admin_pages.page(model))))
     factories.version(registered_model=model)
     told.append(admin_pages.text(viewer.get(admin_pages.page(model))))
-    assert "retrain it, then read the gate report of the run; or register a version" in told[0]
+    assert "Next step: register a version that was trained elsewhere." in told[0]
     assert "v1 waits for its trainer to read it." in told[1]
     assert f"v2 is quarantined: {REASON}. Next step: {REGISTER_AGAIN}" in told[2]
     assert "gate report of the run" not in told[1] + told[2]

@@ -17,7 +17,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from registry.errors import Invalid
-from training.trainers import rules, skops_files, trusted
+from training.trainers import fitted_columns, rules, skops_files, trusted
 from training.trainers.base import (
     Fitted,
     Floats,
@@ -46,14 +46,6 @@ class FeaturesDiffer(Invalid):
     next_step = "Restore the source's feature columns, or retrain this model on those there are."
 
 
-class FeatureNamesWrong(ForecasterUnreadable):
-    """The names that are said of the features are not those that the estimator was fitted on."""
-
-    code = "feature_names_wrong"
-    next_step = "Say in feature_names the columns it was fitted on, in their order, and register it again."
-    tells_sender = True
-
-
 @dataclass(frozen=True, kw_only=True)
 class SklearnForecaster:
     """A fitted estimator and the columns that it reads, in order."""
@@ -69,7 +61,8 @@ class SklearnForecaster:
         Raises FeaturesDiffer, ForecasterFailed.
         """
         if tuple(at.feature_names) != self.feature_names:
-            raise FeaturesDiffer(f"Fitted on {_listed(self.feature_names)}, asked with {_listed(at.feature_names)}.")
+            fitted, asked = (fitted_columns.listed(names) for names in (self.feature_names, at.feature_names))
+            raise FeaturesDiffer(f"Fitted on {fitted}, asked with {asked}.")
         columns = _columns(at.features, at.times, calendar=self.calendar)
         whole = np.isfinite(columns).all(axis=1)
         yhat = np.full(len(at), np.nan)
@@ -82,7 +75,7 @@ class SklearnForecaster:
 
         That it gives none says nothing: it may know the categories alone that it was fitted on.
         """
-        count, _ = _fitted_on(self.estimator)
+        count, _ = fitted_columns.fitted_on(self.estimator)
         rows = np.vstack([np.zeros((TRIED_ROWS, count)), np.ones((TRIED_ROWS, count))])
         try:
             answer = self._answer(rows)
@@ -185,7 +178,7 @@ def read(data: bytes, *, kinds: trusted.Kinds, format: str) -> SklearnForecaster
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names) or type(calendar) is not bool:
         raise ForecasterUnreadable("feature_names is no list of texts, or calendar neither true nor false.")
     estimator = content.get("estimator")
-    _check_names([*names, *(CALENDAR if calendar else ())], estimator)
+    fitted_columns.check([*names, *(CALENDAR if calendar else ())], estimator)
     return SklearnForecaster(estimator=estimator, feature_names=tuple(names), calendar=calendar, format=format)
 
 
@@ -196,39 +189,6 @@ def _values(answer: Any, count: int) -> Floats:
         shape = " x ".join(map(str, found.shape)) or "no"
         raise ForecasterFailed(f"The regression gives {shape} values of type {found.dtype} for {count} points.")
     return found.reshape(count).astype(np.float64)
-
-
-def _check_names(names: Sequence[str], estimator: Any) -> None:
-    """Hold what is said against what was fitted, in whichever of the two ways scikit-learn keeps it."""
-    count, fitted = _fitted_on(estimator)
-    if count != len(names):
-        raise FeatureNamesWrong(f"It was fitted on {count} columns; feature_names and calendar say {_listed(names)}.")
-    if fitted and fitted != list(names):
-        raise FeatureNamesWrong(f"It was fitted on {_listed(fitted)}; feature_names says {_listed(names)}.")
-
-
-def _fitted_on(estimator: Any) -> tuple[int, list[str]]:
-    """Return how many columns an estimator was fitted on, and their names where it knows them."""
-    try:
-        asked = _first_fitted(estimator)
-        count = asked.n_features_in_
-        names = [str(name) for name in getattr(asked, "feature_names_in_", ())]
-    except (AttributeError, LookupError, StopIteration, TypeError, ValueError) as error:
-        told = "The bytes hold no estimator that was fitted on a table of features."
-        raise ForecasterUnreadable(told) from error
-    if type(count) is not int:
-        raise ForecasterUnreadable("The number of columns it was fitted on is no number.")
-    return count, names
-
-
-def _first_fitted(estimator: Any) -> Any:
-    """Return what knows the columns: of a pipeline the first step that learned something, in a strange file anything.
-
-    A search for parameters leaves a step out by the text `passthrough`.
-    """
-    while isinstance(estimator, Pipeline):
-        estimator = next(step for _, step in estimator.steps if step is not None and not isinstance(step, str))
-    return estimator
 
 
 def _unfit(series: Series, columns: Floats, whole: NDArray[np.bool_]) -> Refused | None:
@@ -259,10 +219,6 @@ def _columns(features: Floats, times: Stamps, *, calendar: bool) -> Floats:
 def _shares(names: Sequence[str], weights: Floats) -> Mapping[str, float]:
     total = float(np.sum(weights))
     return {name: float(weight) / total for name, weight in zip(names, weights, strict=True)} if total > 0 else {}
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names) or "no features"
 
 
 def _forest(params: Params, seed: int) -> Any:

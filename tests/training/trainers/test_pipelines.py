@@ -17,7 +17,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from tests.training.series import SOLAR, a_series, linear_rows, weekly_pattern
 from tests.training.trainers import pipelines_of
 from tests.training.trainers.pipelines_of import NAMES, PIPELINES, ROWS, TARGET, content
-from training.trainers import pipelines, sklearn, table, trusted
+from training.trainers import fitted_columns, pipelines, sklearn, table, trusted
 from training.trainers.base import ForecasterFailed, ForecasterUnreadable, Points, Refused
 
 pytestmark = pytest.mark.requirement("R01")
@@ -85,20 +85,20 @@ def test_the_calendar_follows_the_columns_that_were_named() -> None:
     ],
 )
 def test_names_that_do_not_fit_the_columns_are_refused_with_a_way_out(said: dict[str, Any], told: str) -> None:
-    with pytest.raises(sklearn.FeatureNamesWrong, match=told) as caught:
+    with pytest.raises(fitted_columns.FeatureNamesWrong, match=told) as caught:
         pipelines.TRAINER.load(content(pipelines_of.fitted("lasso"), **said))
     assert "in their order" in caught.value.next_step
 
 
 def test_names_in_another_order_than_the_fitted_are_refused() -> None:
     estimator = Ridge().fit(pd.DataFrame(ROWS, columns=list(NAMES)), TARGET)
-    with pytest.raises(sklearn.FeatureNamesWrong, match="temperature, wind, weekday; feature_names says wind"):
+    with pytest.raises(fitted_columns.FeatureNamesWrong, match="temperature, wind, weekday; feature_names says wind"):
         pipelines.TRAINER.load(content(estimator, feature_names=["wind", "temperature", "weekday"]))
 
 
 def test_the_trainers_of_this_product_hold_their_names_against_the_fit_too() -> None:
     estimator = make_pipeline(StandardScaler(), Ridge()).fit(ROWS, TARGET)
-    with pytest.raises(sklearn.FeatureNamesWrong):
+    with pytest.raises(fitted_columns.FeatureNamesWrong):
         sklearn.RIDGE.load(content(estimator, format="ridge-skops-1", feature_names=["one"]))
 
 
