@@ -187,9 +187,8 @@ def close_names(name: str, known: Iterable[str]) -> str:
 
 def actor() -> str:
     """Return who runs the command, for the ledger: the person also behind sudo, else the user of the process."""
-    named = next(filter(None, map(os.environ.get, ("SUDO_USER", "USER", "LOGNAME"))), "")
-    if named or not hasattr(os, "getuid"):
-        return named or "command line"
+    if named := next(filter(None, map(os.environ.get, ("SUDO_USER", "USER", "LOGNAME"))), ""):
+        return named
     try:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:  # a container may run as a number that nobody has

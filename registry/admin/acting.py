@@ -69,7 +69,9 @@ def tag_order(fields: Mapping[str, Any]) -> tagging.Order:
     return tagging.Order(add=tuple(add), remove=tuple(remove))
 
 
-def _on_versions(action: str, verb: str) -> Callable[[Order], Done]:
+def on_versions(action: str, verb: str) -> Callable[[Order], Done]:
+    """Return what carries an action of `registry.bulk` out, and tells with `verb` of what became so."""
+
     def carry_out(order: Order) -> Done:
         ids = [each.pk for each in order.targets]
         tags = tag_order(order.fields) if action == bulk.TAG else None
@@ -138,31 +140,31 @@ VERSION_ACTIONS = (
         "restore", "Restore", "restore_from_trash", DELETES,
         ("Restore", "Ready again, if its bytes hold: they are read and verified first. It is held, so that retention "
          "does not mark it again; lift the hold when it is no longer needed."),
-        _on_versions("restore", "Ready again, and held"), states=(State.ARCHIVED,), variant=ActionVariant.PRIMARY,
+        on_versions("restore", "Ready again, and held"), states=(State.ARCHIVED,), variant=ActionVariant.PRIMARY,
     ),
     _action(
         "archive", "Archive", "inventory_2", DELETES,
         ("Archive", "Hidden from every choice until restored; what a pointer leads to and what is held stays."),
-        _on_versions("archive", "Archived"), applies=_may_go,
+        on_versions("archive", "Archived"), applies=_may_go,
     ),
     _action(
         "quarantine", "Quarantine", "gpp_bad", CHANGES,
         ("Quarantine", "No longer loaded or placed; a champion keeps its pointer, and the last good one answers."),
-        _on_versions("quarantine", "Quarantined"), states=(State.READY, State.ARCHIVED), variant=ActionVariant.WARNING,
+        on_versions("quarantine", "Quarantined"), states=(State.READY, State.ARCHIVED), variant=ActionVariant.WARNING,
     ),
     _action(
         "release", "Release", "gpp_good", CHANGES,
         ("Release", "Ready again, if its bytes hold: they are read and verified first. What came from elsewhere and no "
          "trainer has read yet is pending instead, until one has; what one refused stays."),
-        _on_versions("release", "Released"), applies=_may_be_released,
+        on_versions("release", "Released"), applies=_may_be_released,
     ),
     _action(
-        "tag", "Tag", "sell", TAGS, _TAGGING, _on_versions(bulk.TAG, "Tagged"), form=TagForm, applies=always,
+        "tag", "Tag", "sell", TAGS, _TAGGING, on_versions(bulk.TAG, "Tagged"), form=TagForm, applies=always,
     ),
     _action(
         "promote-many", "Promote selected", "star", PROMOTES,
         ("Make champion:", "Each serves at once, at most one of each model; no gate is asked."),
-        _on_versions("promote", "Promoted"), variant=ActionVariant.PRIMARY,
+        on_versions("promote", "Promoted"), variant=ActionVariant.PRIMARY,
     ),
 )  # fmt: skip
 MODEL_ACTIONS = (

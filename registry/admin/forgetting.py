@@ -13,7 +13,7 @@ from unfold.enums import ActionVariant
 
 from registry import bulk, display, timestamps
 from registry.admin import acting
-from registry.admin.extensions import Action, Done, Order
+from registry.admin.extensions import Action
 from registry.admin.pausing import named
 from registry.lifecycle import states
 from registry.models import ModelVersion
@@ -48,12 +48,6 @@ def preview(versions: Sequence[ModelVersion]) -> Mapping[str, Any]:
     return {"heads": ("Version", "State", "Size", "Why not"), "rows": rows}
 
 
-def _perform(order: Order) -> Done:
-    ids = [each.pk for each in order.targets]
-    done = bulk.carry_out("forget", ids, actor=order.actor, reason=order.reason, at=order.at)
-    return acting.told(order, changed=len(done.changed), verb="Forgotten", refused=done.refused)
-
-
 def _may_be_forgotten(version: ModelVersion) -> bool:
     """Whether a version can be forgotten, as far as its page knows."""
     return version.state in states.FORGET.since and not version.pointers
@@ -67,7 +61,7 @@ FORGET = Action(
     variant=ActionVariant.DANGER,
     bulk=True,
     ask=ask,
-    perform=_perform,
+    perform=acting.on_versions("forget", "Forgotten"),
     applies=_may_be_forgotten,
     preview=preview,
 )

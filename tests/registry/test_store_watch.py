@@ -82,6 +82,19 @@ def test_a_lost_mount_is_told_with_its_reason_and_gone_when_it_is_back(artifact_
     assert seen(after=2 * MINUTE) == []
 
 
+def test_a_look_that_began_earlier_and_ended_later_changes_nothing(artifact_folder: Path) -> None:
+    in_use()
+    found = ownership.standing(ownership.ARTIFACTS)
+    away = artifact_folder.rename(artifact_folder.with_name("away"))
+    lost = ownership.standing(ownership.ARTIFACTS)
+    away.rename(artifact_folder)
+    store_watch.note(found, at=NOW + timedelta(seconds=15))
+    store_watch.note(lost, at=NOW)
+    assert store_watch.troubles(now=NOW + timedelta(seconds=15)) == []
+    store_watch.note(lost, at=NOW + timedelta(seconds=30))
+    assert codes(store_watch.troubles(now=NOW + timedelta(seconds=30))) == ["store_unmarked"]
+
+
 def test_a_store_that_bears_the_mark_of_another_is_told(artifact_folder: Path) -> None:
     in_use()
     ours = (artifact_folder / MARKER).read_bytes()
