@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.trainers.prophet_map import lasso
+from training.trainers.prophet_map import blocks, lasso
 from training.trainers.prophet_map.limits import (
     CENTRE_TOLERANCE,
     FASTEST,
@@ -47,6 +47,10 @@ class Basis:
     """(S, W) products of hinges and ridge columns."""
     hinge_gram: Floats
     """(S, S)"""
+    across: Floats
+    """(W, T) the ridge columns once more, laid out for the way back."""
+    bent: Floats
+    """(S, T) likewise the hinges."""
 
     def __len__(self) -> int:
         return len(self.ridge)
@@ -81,16 +85,18 @@ def basis(columns: Floats, scales: Floats, bends: Floats) -> Basis:
         eigenvalues=np.maximum(values, least),
         coupling=np.ascontiguousarray(bends.T @ ridge),
         hinge_gram=np.ascontiguousarray(bends.T @ bends),
+        across=np.ascontiguousarray(ridge.T),
+        bent=np.ascontiguousarray(bends.T),
     )
 
 
 def fit(shared: Basis, y: Floats, *, tau: float) -> Fits:
     """Fit n series y (n, T), each on the scale where its largest target is 1; the same whatever stands beside it."""
     variance = np.maximum(START_SHARE * np.square(y).mean(axis=1), LEAST_VARIANCE)
-    centre = (y @ shared.ridge) / (shared.eigenvalues + variance[:, None])
+    centre = blocks.product(y, shared.ridge) / (shared.eigenvalues + variance[:, None])
     delta = np.zeros((len(y), len(shared.hinge_gram)))
     rounds = np.zeros(len(y), dtype=np.int64)
-    variance = noise_variance(_squares(y - centre @ shared.ridge.T), y.shape[1])
+    variance = noise_variance(_squares(y - blocks.product(centre, shared.across)), y.shape[1])
     waiting = np.arange(len(y))
     for _ in range(MOST_CENTRES):
         done = _centred(shared, y[waiting], centre[waiting], delta[waiting], variance[waiting], tau=tau)
@@ -101,7 +107,13 @@ def fit(shared: Basis, y: Floats, *, tau: float) -> Fits:
             break
     converged = (rounds > 0) & np.isfinite(variance)
     converged[waiting] = False
-    return Fits(parameters=centre @ shared.back.T, delta=delta, variance=variance, rounds=rounds, converged=converged)
+    return Fits(
+        parameters=blocks.product(centre, shared.back.T),
+        delta=delta,
+        variance=variance,
+        rounds=rounds,
+        converged=converged,
+    )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -129,12 +141,15 @@ class _Done:
 
 
 def _centred(shared: Basis, y: Floats, centre: Floats, delta: Floats, variance: Floats, *, tau: float) -> _Done:
-    residual = y - centre @ shared.ridge.T
+    residual = y - blocks.product(centre, shared.across)
     series = Centred(
-        centre=centre, right=residual @ shared.ridge, hinge_right=residual @ shared.hinges, rss=_squares(residual)
+        centre=centre,
+        right=blocks.product(residual, shared.ridge),
+        hinge_right=blocks.product(residual, shared.hinges),
+        rss=_squares(residual),
     )
     shift, delta, variance, rounds = minimise(shared, series, tau=tau, variance=variance, delta=delta)
-    left = residual - shift @ shared.ridge.T - delta @ shared.hinges.T
+    left = residual - blocks.product(shift, shared.across) - blocks.product(delta, shared.bent)
     seen = noise_variance(_squares(left), y.shape[1])
     is_off = np.abs(seen - variance) > CENTRE_TOLERANCE * variance
     return _Done(centre=centre + shift, delta=delta, variance=seen, rounds=rounds, is_off=is_off)
