@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
-from billiard.exceptions import SoftTimeLimitExceeded
 from numpy.typing import NDArray
 
-from registry.errors import Conflict, Corrupted, Invalid
+from registry.errors import Conflict, Corrupted, Invalid, PerennialError
 from training.trainers.grid import Grid, Stamps
 
 __all__ = [
+    "Asked",
     "Fitted",
     "Floats",
     "Forecaster",
@@ -30,7 +30,6 @@ __all__ = [
     "Stamps",
     "Trainer",
     "Triable",
-    "fit_each",
     "point_only",
     "read_json",
 ]
@@ -172,6 +171,8 @@ class Fitted:
     """All parameters in force, defaults included."""
     feature_importance: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    notes: Mapping[str, object] = field(default_factory=dict)
+    """How the fit came about, kept with the version: plain JSON."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,6 +182,15 @@ class Refused:
     code: str
     sentence: str
     next_step: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Asked:
+    """One question: what a forecaster says of points, knowing the observations up to the cutoff."""
+
+    forecaster: Forecaster
+    observed: Series
+    at: Points
 
 
 class Trainer(Protocol):
@@ -202,46 +212,13 @@ class Trainer(Protocol):
         """Fit each series; one outcome for each in order, never an exception but MemoryError and time limits."""
         ...
 
+    def predict_many(self, asked: Sequence[Asked]) -> list[Prediction | PerennialError]:
+        """Answer each question, in order, as `predict` of its forecaster does; what that raises is the answer."""
+        ...
+
     def load(self, data: bytes) -> Forecaster:
         """Return the forecaster. Raises ForecasterUnreadable for foreign bytes, before anything is executed."""
         ...
-
-
-def fit_each(
-    train: Sequence[Series],
-    params: Sequence[Params],
-    seeds: Sequence[int],
-    fit: Callable[[Series, Params, int], Fitted | Refused],
-) -> list[Fitted | Refused]:
-    """Fit one series after the other, turning what a library raises into a refusal of that series alone."""
-    return [_outcome(fit, one, wanted, seed) for one, wanted, seed in zip(train, params, seeds, strict=True)]
-
-
-def _outcome(
-    fit: Callable[[Series, Params, int], Fitted | Refused], series: Series, params: Params, seed: int
-) -> Fitted | Refused:
-    if len(series) < 2:
-        return Refused(
-            code="series_too_short",
-            sentence=f"{series.entity} has {len(series)} observations, a fit needs two.",
-            next_step="Wait for more observations, or lengthen the look-back.",
-        )
-    if not np.isfinite(series.target).all():
-        return Refused(
-            code="target_not_finite",
-            sentence=f"{series.entity} has targets that are not finite numbers.",
-            next_step="Validate the series first; `dataset.validate` leaves such rows out.",
-        )
-    try:
-        return fit(series, params, seed)
-    except (MemoryError, SoftTimeLimitExceeded):
-        raise
-    except Exception as error:  # Libraries raise anything; it is reported for this series, not hidden.
-        return Refused(
-            code=getattr(error, "code", "") if isinstance(error, Invalid) else "fit_failed",
-            sentence=f"The fit of {series.entity} ended with {type(error).__name__}: {str(error)[:300]}",
-            next_step="Look at the series of this snapshot, or choose another trainer.",
-        )
 
 
 def read_json(data: bytes, *, expected: str) -> dict[str, object]:

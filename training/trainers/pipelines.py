@@ -11,8 +11,10 @@ from typing import Any
 from sklearn.base import RegressorMixin
 from sklearn.pipeline import Pipeline
 
+from registry.errors import PerennialError
 from training.trainers import rules, sklearn, trusted
-from training.trainers.base import Fitted, ForecasterUnreadable, Grid, Params, Refused, Series
+from training.trainers.base import Asked, Fitted, ForecasterUnreadable, Grid, Params, Prediction, Refused, Series
+from training.trainers.each import predict_each
 from training.trainers.sklearn import SklearnForecaster
 
 
@@ -33,6 +35,10 @@ class PipelineTrainer:
     ) -> list[Fitted | Refused]:
         """Refuse each series."""
         return [_refused(series) for series in train]
+
+    def predict_many(self, asked: Sequence[Asked]) -> list[Prediction | PerennialError]:
+        """Answer one after the other."""
+        return predict_each(asked)
 
     def load(self, data: bytes) -> SklearnForecaster:
         """Return the forecaster, if every object in the file is on the fixed list. Raises ForecasterUnreadable."""

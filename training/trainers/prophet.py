@@ -1,54 +1,37 @@
-"""The `prophet` trainer: the library as it is, fitted by CmdStan, stored as JSON without its history. Forecasts only.
+"""The `prophet` trainer: Prophet's model, fitted exactly and many series at once, or by CmdStan. Forecasts only.
 
 Prophet learns level, trend and seasons from the train part and cannot use later observations, so `observed` does not
-matter to its forecasts.
+matter to its forecasts. A series for which the exact optimiser has no answer goes to CmdStan, and that is told.
 """
 
 from __future__ import annotations
 
-import json
-import logging
-import shutil
-import tempfile
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from statistics import NormalDist
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
+from billiard.exceptions import SoftTimeLimitExceeded
 
+from registry.errors import PerennialError
 from training.trainers import rules
 from training.trainers.base import (
+    Asked,
     Fitted,
-    Floats,
-    ForecasterUnreadable,
+    Forecaster,
     Grid,
     Params,
-    Points,
     Prediction,
     Refused,
     Series,
-    fit_each,
-    read_json,
 )
+from training.trainers.each import broken, predict_each, unfit
+from training.trainers.prophet_map import forecaster, together
+from training.trainers.prophet_map.forecaster import ProphetForecaster, predict_together
+from training.trainers.prophet_map.layout import Settings
+from training.trainers.prophet_map.together import Recipe
 
-# Before the import: the library reports the absence of plotting, which is not wanted here, as an error, and CmdStan's
-# wrapper prints two lines for each fit unless its logger has a handler.
-logging.getLogger("prophet.plot").setLevel(logging.CRITICAL)
-logging.getLogger("cmdstanpy").setLevel(logging.ERROR)
-logging.getLogger("cmdstanpy").addHandler(logging.NullHandler())
-
-from prophet import Prophet  # noqa: E402 - see above
-from prophet.serialize import model_from_dict, model_to_dict  # noqa: E402
-
-FORMAT = "prophet-json-1"
-MOST_SEED = 2**31 - 1
-PREDICTED_FROM = ("k", "m", "delta", "sigma_obs", "beta")
-# After the import, which sets it to INFO: a line for each season that a short series does without.
-logging.getLogger("prophet").setLevel(logging.ERROR)
+FORMAT = forecaster.FORMAT
+EXACT, CMDSTAN = "exact", "cmdstan"
 RULES = {
     "growth": rules.choice("linear", "flat"),
     "seasonality_mode": rules.choice("additive", "multiplicative"),
@@ -62,69 +45,13 @@ RULES = {
     "interval_width": rules.number(0.8, least=0.01, most=0.99),
     "uncertainty_samples": rules.integer(200, least=0, most=2000),
     "nonnegative": rules.flag(False),
+    "optimizer": rules.choice(EXACT, CMDSTAN),
 }
-# Prophet draws from NumPy's one global generator; two threads must not interleave, nor may others notice.
-_global_generator = threading.Lock()
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    with _global_generator:
-        before = np.random.get_state()
-        np.random.seed(seed)
-        try:
-            yield
-        finally:
-            np.random.set_state(before)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ProphetForecaster:
-    """A fitted Prophet whose history is a stub: two rows with the first and last date and the mean step."""
-
-    prophet: Any
-    seed: int
-    nonnegative: bool
-    first: str
-    last: str
-    mean_step: float
-    """Mean distance of two observations on Prophet's scale of time, which its uncertainty code reads."""
-
-    def predict(self, observed: Series, at: Points) -> Prediction:
-        """Return forecast and interval; equal calls give equal answers, whatever was drawn before."""
-        if not len(at):
-            return Prediction(yhat=np.empty(0), lower=np.empty(0), upper=np.empty(0))
-        # Prophet sorts by wall time, which an hour in autumn has twice: ask for each time once, answer for each point.
-        times, places = np.unique(at.times, return_inverse=True)
-        with _seeded(self.seed):
-            answer = self.prophet.predict(pd.DataFrame({"ds": times})).iloc[places]
-        yhat = answer["yhat"].to_numpy(dtype=np.float64)
-        lower, upper = self._bounds(answer, yhat)
-        if self.nonnegative:
-            yhat, lower, upper = (np.maximum(values, 0.0) for values in (yhat, lower, upper))
-        return Prediction(yhat=yhat, lower=lower, upper=upper)
-
-    def _bounds(self, answer: pd.DataFrame, yhat: Floats) -> tuple[Floats, Floats]:
-        """Return the sampled bounds, or without samples those of the fitted noise alone, without the trend's."""
-        if self.prophet.uncertainty_samples:
-            return np.asarray(answer["yhat_lower"], np.float64), np.asarray(answer["yhat_upper"], np.float64)
-        sigma = float(np.mean(self.prophet.params["sigma_obs"])) * self.prophet.y_scale
-        reach = sigma * NormalDist().inv_cdf((1 + self.prophet.interval_width) / 2)
-        return yhat - reach, yhat + reach
-
-    def dump(self) -> bytes:
-        """Return JSON without the training rows; equal forecasters give equal bytes."""
-        stub = {"first": self.first, "last": self.last, "mean_step": self.mean_step}
-        content = {"format": FORMAT, "seed": self.seed, "nonnegative": self.nonnegative, "history": stub}
-        return json.dumps({**content, "prophet": model_to_dict(self.prophet)}, sort_keys=True).encode()
-
-
-def _stub(first: str, last: str, mean_step: float) -> pd.DataFrame:
-    return pd.DataFrame({"ds": pd.to_datetime([first, last]), "t": [0.0, mean_step]})
+_NOT_THE_LIBRARYS = ("nonnegative", "optimizer", "uncertainty_samples")
 
 
 class ProphetTrainer:
-    """Fits level, trend and seasons of one series."""
+    """Fits level, trend and seasons of each series; those on the same stamps together."""
 
     name = "prophet"
     kinds = frozenset({"forecast"})
@@ -138,68 +65,117 @@ class ProphetTrainer:
     def fit_many(
         self, train: Sequence[Series], *, params: Sequence[Params], seeds: Sequence[int], grid: Grid
     ) -> list[Fitted | Refused]:
-        """Fit each series by CmdStan, whose temporary files are gone afterwards."""
-        folder = tempfile.mkdtemp(prefix="perennial-stan-")
+        """Fit each series; alone it comes out the same to the last bit. Seeds matter to CmdStan alone."""
+        outcomes: dict[int, Fitted | Refused] = {}
+        for places in _alike(train, params):
+            some = [train[place] for place in places]
+            made = self._fit_alike(some, params[places[0]], [seeds[place] for place in places])
+            outcomes.update(zip(places, made, strict=True))
+        return [outcomes[place] for place in range(len(train))]
+
+    def _fit_alike(self, some: Sequence[Series], wanted: Params, seeds: Sequence[int]) -> list[Fitted | Refused]:
+        """Fit series that have stamps and parameters in common."""
+        if refused := unfit(some[0]) if len(some) == 1 else None:
+            return [refused]
         try:
-            return fit_each(train, params, seeds, lambda series, wanted, seed: self._fit(series, wanted, seed, folder))
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            params = self.check_params(wanted)
+            return _by_cmdstan(some, params, seeds) if params["optimizer"] == CMDSTAN else _exactly(some, params, seeds)
+        except (MemoryError, SoftTimeLimitExceeded):
+            raise
+        except Exception as error:  # A library raises anything; it is reported for the series that it is about.
+            if len(some) == 1:
+                return [broken(some[0], error)]
+            return [self._fit_alike([one], wanted, [seed])[0] for one, seed in zip(some, seeds, strict=True)]
 
-    def _fit(self, series: Series, wanted: Params, seed: int, folder: str) -> Fitted:
-        params = self.check_params(wanted)
-        settings: dict[str, Any] = {key: value for key, value in params.items() if key != "nonnegative"}
-        library: Any = Prophet(**settings)
-        rows = pd.DataFrame({"ds": series.times, "y": series.target.copy()})
-        library.fit(rows, seed=seed % MOST_SEED + 1, output_dir=folder)
-        importance = _importance(library)
-        forecaster = _reduced(library, seed=seed % MOST_SEED, nonnegative=bool(params["nonnegative"]))
-        return Fitted(forecaster=forecaster, params=params, feature_importance=importance)
+    def predict_many(self, asked: Sequence[Asked]) -> list[Prediction | PerennialError]:
+        """Answer each; those of one manner and the same stamps together."""
+        answers: dict[int, Prediction | PerennialError] = {}
+        groups: dict[tuple[Any, bytes], list[int]] = {}
+        for place, each in enumerate(asked):
+            if isinstance(each.forecaster, ProphetForecaster):
+                groups.setdefault((each.forecaster.manner, each.at.times.tobytes()), []).append(place)
+            else:
+                [answers[place]] = predict_each([each])
+        for places in groups.values():
+            fitted = [asked[place].forecaster for place in places]
+            made = predict_together(
+                [each for each in fitted if isinstance(each, ProphetForecaster)], asked[places[0]].at.times
+            )
+            answers.update(zip(places, made, strict=True))
+        return [answers[place] for place in range(len(asked))]
 
-    def load(self, data: bytes) -> ProphetForecaster:
-        """Return the forecaster. Raises ForecasterUnreadable."""
-        content: dict[str, Any] = read_json(data, expected=FORMAT)
-        library = _library(content.get("prophet"))
-        try:
-            stub = content["history"]
-            library.history = _stub(**stub)
-            return ProphetForecaster(prophet=library, seed=content["seed"], nonnegative=content["nonnegative"], **stub)
-        except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-            raise ForecasterUnreadable(f"The fields of this {FORMAT} artifact are not its own.") from error
+    def load(self, data: bytes) -> Forecaster:
+        """Return the forecaster, also one written as the library's JSON. Raises ForecasterUnreadable."""
+        if data[:64].lstrip()[:1] == b"{" and f'"{FORMAT}"'.encode() in data[:64]:
+            return forecaster.load(data)
+        # Here and not above: what this product fits needs no Prophet to be read.
+        from training.trainers import prophet_library
 
-
-def _library(content: Any) -> Any:
-    try:
-        return model_from_dict(content)
-    except Exception as error:  # A hostile file makes the library raise anything; whatever it is, it was not read.
-        told = f"{type(error).__name__}: {str(error)[:200]}"
-        raise ForecasterUnreadable(f"Prophet cannot read this {FORMAT} artifact: {told}.") from error
-
-
-def _importance(library: Any) -> Mapping[str, float]:
-    """Return the share of each component in the spread that trend and seasons have on the train part; sums to 1."""
-    history = library.history
-    seasons = library.predict_seasonal_components(history)
-    spread = {name: float(seasons[name].std()) for name in library.seasonalities}
-    whole = float(library.predict_trend(history).std())
-    if library.seasonality_mode == "multiplicative":
-        level = float(np.abs(library.predict_trend(history)).mean())
-        spread = {name: value * level for name, value in spread.items()}
-    total = whole + sum(spread.values())
-    return {name: value / total for name, value in {"trend": whole, **spread}.items()} if total > 0 else {}
+        return prophet_library.load(data)
 
 
-def _reduced(library: Any, *, seed: int, nonnegative: bool) -> ProphetForecaster:
-    """Return the forecaster without history, Stan's results and the options of this one fit (a path among them)."""
-    history = library.history
-    first, last = (pd.Timestamp(history["ds"].iloc[place]).isoformat() for place in (0, -1))
-    mean_step = float(np.diff(history["t"]).mean())
-    library.history = _stub(first, last, mean_step)
-    # Stan also returns the fitted trend of every row, which nothing reads afterwards.
-    library.params = {name: library.params[name] for name in PREDICTED_FROM}
-    library.history_dates = pd.Series(library.history["ds"], name="ds")
-    library.stan_fit, library.stan_backend, library.fit_kwargs = None, None, {}
-    return ProphetForecaster(
-        prophet=library, seed=seed, nonnegative=nonnegative, first=first, last=last, mean_step=mean_step
+def _alike(train: Sequence[Series], params: Sequence[Params]) -> list[list[int]]:
+    """Return the places of series with the same stamps and parameters; one that cannot be fitted stands alone."""
+    groups: dict[tuple[object, ...], list[int]] = {}
+    for place, (series, wanted) in enumerate(zip(train, params, strict=True)):
+        is_fit = len(series) > 1 and bool(np.isfinite(series.target).all())
+        key = (tuple(sorted(wanted.items())), series.times.tobytes()) if is_fit else (place,)
+        groups.setdefault(key, []).append(place)
+    return list(groups.values())
+
+
+def _exactly(some: Sequence[Series], params: Params, seeds: Sequence[int]) -> list[Fitted | Refused]:
+    targets = np.array([series.target for series in some], dtype=np.float64)
+    found = together.fit(some[0].times, targets, _recipe(params))
+    return [_fitted(one, fit, params, seed) for one, fit, seed in zip(some, found, seeds, strict=True)]
+
+
+def _fitted(series: Series, fit: together.Fit, params: Params, seed: int) -> Fitted | Refused:
+    if fit.forecaster is None:
+        reason = f"no finite optimum after {fit.iterations} rounds"
+        [outcome] = _by_cmdstan([series], params, [seed], iterations=fit.iterations, reason=reason)
+        return outcome
+    notes = {"optimizer": EXACT, "iterations": fit.iterations}
+    return Fitted(forecaster=fit.forecaster, params=params, feature_importance=fit.importance, notes=notes)
+
+
+def _by_cmdstan(
+    some: Sequence[Series], params: Params, seeds: Sequence[int], *, iterations: int = 0, reason: str = ""
+) -> list[Fitted | Refused]:
+    """Fit each by the library. `iterations` and `reason` tell of the exact optimiser, where that gave up before."""
+    # Here and not above: the library takes a second to import, and most workers never need it.
+    from training.trainers import prophet_library
+    from training.trainers.prophet_map import conversion
+
+    settings = {name: value for name, value in params.items() if name not in _NOT_THE_LIBRARYS}
+    notes = {"optimizer": CMDSTAN, "iterations": iterations, "fallback_reason": reason}
+    recipe = _recipe(params)
+    outcomes: list[Fitted | Refused] = []
+    for series, seed in zip(some, seeds, strict=True):
+        library = prophet_library.fit(series.times, series.target, settings, seed=seed)
+        made = conversion.numbers_of(library, together.manner(series.times, recipe))
+        shares = together.importance(series.times, recipe, made)
+        outcomes.append(Fitted(forecaster=made, params=params, feature_importance=shares, notes=notes))
+    return outcomes
+
+
+def _recipe(params: Params) -> Recipe:
+    values: Any = params
+    return Recipe(
+        settings=Settings(
+            growth=values["growth"],
+            n_changepoints=values["n_changepoints"],
+            changepoint_range=float(values["changepoint_range"]),
+            yearly=values["yearly_seasonality"],
+            weekly=values["weekly_seasonality"],
+            daily=values["daily_seasonality"],
+        ),
+        multiplicative=values["seasonality_mode"] == "multiplicative",
+        changepoint_scale=float(values["changepoint_prior_scale"]),
+        season_scale=float(values["seasonality_prior_scale"]),
+        interval_width=float(values["interval_width"]),
+        trend_uncertain=values["uncertainty_samples"] > 0,
+        nonnegative=values["nonnegative"],
     )
 
 

@@ -18,8 +18,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from registry.errors import PerennialError
 from training.trainers import rules
 from training.trainers.base import (
+    Asked,
     Fitted,
     Floats,
     ForecasterUnreadable,
@@ -30,9 +32,9 @@ from training.trainers.base import (
     Refused,
     Series,
     Stamps,
-    fit_each,
     read_json,
 )
+from training.trainers.each import fit_each, predict_each
 
 FORMAT = "seasonal-naive-json-1"
 RULES = {"interval_width": rules.number(0.8, least=0.01, most=0.99)}
@@ -134,6 +136,10 @@ class SeasonalNaiveTrainer:
         low, high = (float(value) for value in np.quantile(residuals, [tail, 1 - tail]))
         forecaster = SeasonalNaive(grid=grid, low=low, high=high, mean=mean, anchor=anchor, means=means)
         return Fitted(forecaster=forecaster, params=params)
+
+    def predict_many(self, asked: Sequence[Asked]) -> list[Prediction | PerennialError]:
+        """Answer one after the other."""
+        return predict_each(asked)
 
     def load(self, data: bytes) -> SeasonalNaive:
         """Return the forecaster. Raises ForecasterUnreadable."""

@@ -16,9 +16,10 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from registry.errors import Invalid
+from registry.errors import Invalid, PerennialError
 from training.trainers import fitted_columns, rules, skops_files, trusted
 from training.trainers.base import (
+    Asked,
     Fitted,
     Floats,
     ForecasterFailed,
@@ -30,9 +31,9 @@ from training.trainers.base import (
     Refused,
     Series,
     Stamps,
-    fit_each,
     point_only,
 )
+from training.trainers.each import fit_each, predict_each
 
 CALENDAR = ("hour", "weekday", "month")
 MOST_SEED = 2**32
@@ -160,6 +161,10 @@ class SklearnTrainer:
             feature_importance=_shares(names, self.importance(estimator)),
             warnings=(f"{lost} rows with a feature that is not finite were left out of the fit.",) if lost else (),
         )
+
+    def predict_many(self, asked: Sequence[Asked]) -> list[Prediction | PerennialError]:
+        """Answer one after the other."""
+        return predict_each(asked)
 
     def load(self, data: bytes) -> SklearnForecaster:
         """Return the forecaster, if every object in the file is on the fixed list. Raises ForecasterUnreadable."""

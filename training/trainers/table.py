@@ -5,7 +5,7 @@ One that fits nothing reads what was fitted elsewhere; no policy can name it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -31,14 +31,21 @@ class Entry:
     kinds: frozenset[str]
     format: str
     """Name of the trainer's artifact format, which a contract test compares."""
+    also_reads: tuple[str, ...] = ()
+    """Further formats: what earlier releases wrote, or the library itself writes."""
     zipped: bool = False
-    """Whether that format is a zip."""
+    """Whether its formats are zips."""
     fits: bool = True
     """Whether it fits series; else it only reads what was fitted elsewhere."""
 
 
 TRAINERS: dict[str, Entry] = {
-    "prophet": Entry(path="training.trainers.prophet:TRAINER", kinds=frozenset({"forecast"}), format="prophet-json-1"),
+    "prophet": Entry(
+        path="training.trainers.prophet:TRAINER",
+        kinds=frozenset({"forecast"}),
+        format="prophet-2",
+        also_reads=("prophet-json-1",),
+    ),
     "random_forest": Entry(
         path="training.trainers.sklearn:RANDOM_FOREST",
         kinds=frozenset({"regression"}),
@@ -70,13 +77,19 @@ def names(kind: str = "") -> tuple[str, ...]:
 
 def formats() -> tuple[Format, ...]:
     """Return the formats that the trainers read, and in which a forecaster may therefore come from elsewhere."""
-    return tuple(map(format_of, TRAINERS))
+    return tuple(
+        replace(format_of(name), name=format) for name, entry in TRAINERS.items() for format in _formats(entry)
+    )
 
 
 def format_of(name: str) -> Format:
     """Return the format that a trainer writes and reads. Raises TrainerUnknown."""
     entry = _entry(name)
     return Format(name=entry.format, trainer=name, kinds=entry.kinds, zipped=entry.zipped)
+
+
+def _formats(entry: Entry) -> tuple[str, ...]:
+    return (entry.format, *entry.also_reads)
 
 
 @cache

@@ -1,14 +1,10 @@
-"""Prophet is stored without its history, leaves no file and no message behind, and disturbs nobody's random numbers."""
+"""What the trainer fits is Prophet's model: by either optimiser, alone or among others, as its own object or ours."""
 
 from __future__ import annotations
 
 import json
-import logging
-import tempfile
-from pathlib import Path
 from typing import Any
 
-import cmdstanpy
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,7 +13,8 @@ from prophet import Prophet
 from tests.training.series import BAKERY, DAILY, a_series, bakery, weekly_pattern
 from training import dataset
 from training.trainers import prophet
-from training.trainers.base import Fitted, ForecasterUnreadable, Grid, ParamsInvalid, Points, Prediction, Series
+from training.trainers.base import Asked, Fitted, ForecasterUnreadable, Grid, ParamsInvalid, Points, Prediction, Series
+from training.trainers.prophet_map import additive, conversion, forecaster, gauss_newton
 
 FIT = prophet.TRAINER.fit_many
 
@@ -34,77 +31,120 @@ def same(one: Prediction, other: Prediction) -> bool:
     return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in ("yhat", "lower", "upper"))
 
 
-@pytest.mark.parametrize("params", [{}, {"growth": "flat"}, {"seasonality_mode": "multiplicative"}])
-@pytest.mark.parametrize("steps", [1, 14])
-def test_without_its_history_it_forecasts_what_the_library_forecasts(steps: int, params: dict[str, Any]) -> None:
+RECIPES: list[dict[str, Any]] = [
+    {},
+    {"growth": "flat"},
+    {"seasonality_mode": "multiplicative"},
+    {"n_changepoints": 0},
+    {"weekly_seasonality": False, "yearly_seasonality": False},
+]
+
+
+@pytest.mark.parametrize("params", RECIPES)
+@pytest.mark.parametrize("optimizer", ["exact", "cmdstan"])
+def test_turned_into_the_librarys_own_object_it_forecasts_the_same(optimizer: str, params: dict[str, Any]) -> None:
     series = bakery()["store00_roll"]
-    ahead = dataset.future(series, Grid(frequency="D", horizon=steps))
-    library = Prophet(uncertainty_samples=200, **params)
-    rows = pd.DataFrame({"ds": series.times, "y": series.target})
-    library.fit(rows, seed=8)
-    np.random.seed(7)
-    whole = library.predict(pd.DataFrame({"ds": ahead.times}))
-    stored = prophet.TRAINER.load(fitted(series, grid=BAKERY, **params).forecaster.dump())
-    answer = stored.predict(series, ahead)
-    for ours, theirs in (("yhat", "yhat"), ("lower", "yhat_lower"), ("upper", "yhat_upper")):
-        assert np.array_equal(getattr(answer, ours), whole[theirs].to_numpy())
+    stored = prophet.TRAINER.load(fitted(series, grid=BAKERY, optimizer=optimizer, **params).forecaster.dump())
+    ahead = dataset.future(series, Grid(frequency="D", horizon=60))
+    for at in (ahead.times, series.times[-400:]):
+        theirs = conversion.to_prophet(stored).predict(pd.DataFrame({"ds": at}))["yhat"].to_numpy()
+        ours = forecaster.predict_together([stored], at)[0].yhat
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-8 * stored.y_scale)
 
 
-def test_one_step_ahead_the_interval_of_a_restless_trend_still_knows_the_mean_step_of_the_history() -> None:
-    # With one point ahead the library takes the length of a step from its history, which is a stub here.
+@pytest.mark.parametrize("params", RECIPES)
+def test_cmdstan_on_request_gives_the_librarys_forecast(params: dict[str, Any]) -> None:
+    series = bakery()["store00_roll"]
+    ahead = dataset.future(series, BAKERY)
+    library = Prophet(uncertainty_samples=0, **params)
+    library.fit(pd.DataFrame({"ds": series.times, "y": series.target}), seed=8)
+    theirs = library.predict(pd.DataFrame({"ds": ahead.times}))["yhat"].to_numpy()
+    fit = fitted(series, grid=BAKERY, optimizer="cmdstan", **params)
+    ours = fit.forecaster.predict(series, ahead).yhat
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-8 * np.abs(series.target).max())
+    assert fit.notes == {"optimizer": "cmdstan", "iterations": 0, "fallback_reason": ""}
+
+
+def test_the_exact_optimiser_is_the_default_and_is_noted_with_its_rounds() -> None:
+    fit = fitted(bakery()["store00_roll"], grid=BAKERY)
+    assert fit.notes["optimizer"] == "exact"
+    assert 0 < int(str(fit.notes["iterations"])) < 20
+
+
+@pytest.mark.parametrize("params", [{}, {"seasonality_mode": "multiplicative"}])
+def test_where_it_finds_no_optimum_cmdstan_takes_over_and_that_is_told(
+    params: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    series = bakery()["store00_roll"]
+    usual = fitted(series, grid=BAKERY, optimizer="cmdstan", **params)
+    # The rounds run out before the first.
+    monkeypatch.setattr(additive, "MOST_CENTRES", 0)
+    monkeypatch.setattr(gauss_newton, "MOST_STEPS", 0)
+    fit = fitted(series, grid=BAKERY, **params)
+    assert fit.notes["optimizer"] == "cmdstan"
+    assert "no finite optimum" in str(fit.notes["fallback_reason"])
+    ahead = dataset.future(series, BAKERY)
+    assert same(fit.forecaster.predict(series, ahead), usual.forecaster.predict(series, ahead))
+
+
+def test_a_series_alone_and_among_others_on_other_dates_gives_equal_bytes() -> None:
+    many = [series.slice(place, None) for place, series in enumerate(bakery().values())] + list(bakery().values())
+    together = FIT(many, params=[{}] * len(many), seeds=[1] * len(many), grid=BAKERY)
+    for series, fit in zip(many, together, strict=True):
+        assert isinstance(fit, Fitted)
+        assert fit.forecaster.dump() == fitted(series, grid=BAKERY).forecaster.dump()
+
+
+def test_asked_together_each_answers_as_it_does_alone() -> None:
+    many = list(bakery().values())
+    recipes: list[dict[str, Any]] = [{}, {"interval_width": 0.95}, {"growth": "flat"}]
+    fits = FIT(many * 3, params=[each for each in recipes for _ in many], seeds=[1] * 9, grid=BAKERY)
+    asked = [
+        Asked(forecaster=fit.forecaster, observed=series, at=dataset.future(series, Grid(frequency="D", horizon=days)))
+        for fit, series, days in zip(fits, many * 3, [7, 14, 7] * 3, strict=True)
+        if isinstance(fit, Fitted)
+    ]
+    for question, answer in zip(asked, prophet.TRAINER.predict_many(asked), strict=True):
+        assert isinstance(answer, Prediction)
+        assert same(answer, question.forecaster.predict(question.observed, question.at))
+
+
+@pytest.mark.parametrize("params", [{}, {"seasonality_mode": "multiplicative"}, {"changepoint_prior_scale": 5.0}])
+def test_the_interval_is_the_one_that_the_library_samples(params: dict[str, Any]) -> None:
+    series = bakery()["store00_roll"]
+    stored = fitted(series, grid=BAKERY, **params).forecaster
+    assert isinstance(stored, forecaster.ProphetForecaster)
+    ahead = dataset.future(series, Grid(frequency="D", horizon=60))
+    library = conversion.to_prophet(stored)
+    library.uncertainty_samples = 20_000
+    theirs = library.predict(pd.DataFrame({"ds": ahead.times}))
+    ours = stored.predict(series, ahead)
+    width = (theirs["yhat_upper"] - theirs["yhat_lower"]).to_numpy()
+    np.testing.assert_allclose(ours.upper - ours.lower, width, rtol=0.06)
+    assert np.median(np.abs((ours.upper - ours.lower) / width - 1)) < 0.02
+
+
+def test_a_trend_grows_more_uncertain_and_the_history_does_not() -> None:
     restless = a_series(np.cumsum(np.random.default_rng(5).normal(size=120)).cumsum())
-    ahead = dataset.future(restless, Grid(frequency="D"))
-    params: dict[str, Any] = {"changepoint_prior_scale": 10.0, "weekly_seasonality": False, "n_changepoints": 100}
-    library = Prophet(uncertainty_samples=200, yearly_seasonality=False, daily_seasonality=False, **params)
-    library.fit(pd.DataFrame({"ds": restless.times, "y": restless.target}), seed=8)
-    np.random.seed(7)
-    whole = library.predict(pd.DataFrame({"ds": ahead.times}))
-    answer = fitted(restless, **params).forecaster.predict(restless, ahead)
-    assert np.array_equal(answer.upper, whole["yhat_upper"].to_numpy())
+    stored = fitted(restless, changepoint_prior_scale=10.0).forecaster
+    assert isinstance(stored, forecaster.ProphetForecaster)
+    times = np.concatenate([restless.times, dataset.future(restless, Grid(frequency="D", horizon=90)).times])
+    answer = forecaster.predict_together([stored], times)[0]
+    width = answer.upper - answer.lower
+    assert width[:120] == pytest.approx(width[0])
+    assert (np.diff(width[120:]) > 0).all()
+    assert width[-1] > 20 * width[0]
 
 
 def test_the_artifact_holds_no_training_value_and_does_not_grow_with_the_history() -> None:
     short, long = (fitted(a_series(weekly_pattern(weeks))).forecaster.dump() for weeks in (20, 100))
-    assert len(long) < len(short) * 1.05 < 10_000
-    history = json.loads(json.loads(long)["prophet"]["history"])["data"]
-    assert len(history) == 2
-    assert all("y" not in row for row in history)
+    assert len(long) < len(short) * 1.1 < 3_000
+    assert set(json.loads(long)) == {"format", "manner", "fit"}
 
 
 def test_equal_fits_give_equal_bytes() -> None:
     series = a_series(weekly_pattern(20))
     assert fitted(series).forecaster.dump() == fitted(series).forecaster.dump()
-
-
-def test_no_file_is_left_behind_and_nothing_is_said(
-    capfd: pytest.CaptureFixture[str],
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-) -> None:
-    fitted(a_series(weekly_pattern(20)))  # Loads the library, which makes a folder for the life of the process.
-    of_the_process = Path(cmdstanpy._TMPDIR)
-    before = set(of_the_process.rglob("*"))
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    with caplog.at_level(logging.INFO):
-        fitted(a_series(weekly_pattern(20)))
-    assert list(folder.iterdir()) == []
-    assert set(of_the_process.rglob("*")) <= before
-    assert (caplog.records, *capfd.readouterr()) == ([], "", "")
-
-
-def test_the_random_numbers_of_others_are_not_disturbed() -> None:
-    series = a_series(weekly_pattern(20))
-    forecaster = fitted(series).forecaster
-    ahead = dataset.future(series, DAILY)
-    np.random.seed(1)
-    expected = np.random.random(3)
-    np.random.seed(1)
-    first = forecaster.predict(series, ahead)
-    assert np.array_equal(np.random.random(3), expected)
-    assert same(first, forecaster.predict(series, ahead))
 
 
 def test_without_samples_the_interval_is_that_of_the_noise() -> None:
@@ -168,9 +208,41 @@ def test_a_parameter_that_is_not_allowed_is_refused_by_key_and_says_what_is(para
     assert "allowed is" in caught.value.sentence
 
 
-def test_json_of_the_right_format_with_other_fields_is_refused() -> None:
-    with pytest.raises(ForecasterUnreadable):
-        prophet.TRAINER.load(json.dumps({"format": prophet.FORMAT, "prophet": {}}).encode())
+def _spoilt(path: str, value: object) -> bytes:
+    content = json.loads(fitted(a_series(weekly_pattern(20))).forecaster.dump())
+    *above, last = path.split(".")
+    place = content
+    for name in above:
+        place = place[int(name)] if isinstance(place, list) else place[name]
+    place[last] = value
+    return json.dumps(content).encode()
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("fit", {}),
+        ("fit.k", "NaN"),
+        ("fit.sigma", 0.0),
+        ("fit.y_scale", -1.0),
+        ("fit.delta", [0.0]),
+        ("fit.beta", [1.0] * 600_000),
+        ("manner.layout.span", 0),
+        ("manner.layout.count", 1),
+        ("manner.layout.start", 10**30),
+        ("manner.layout.growth", "logistic"),
+        ("manner.layout.changepoints", list(range(5000))),
+        ("manner.layout.seasons.0.order", 10**9),
+        ("manner.layout.seasons.0.order", 2.5),
+        ("manner.layout.seasons.0.period", 0),
+        ("manner.layout.seasons", [{"name": "weekly", "period": 7, "order": 3}] * 100),
+        ("manner.interval_width", 1.0),
+    ],
+)
+def test_numbers_that_no_fit_gives_are_refused(path: str, value: object) -> None:
+    with pytest.raises(ForecasterUnreadable) as caught:
+        prophet.TRAINER.load(_spoilt(path, value))
+    assert prophet.FORMAT in caught.value.sentence
 
 
 def test_the_hour_that_autumn_has_twice_gets_each_points_own_answer() -> None:
