@@ -6,18 +6,19 @@ read within limits is told by `registry.bundle.members`. Never unpickles.
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import zstandard
 
 from registry import errors
-from registry.bundle import members, tables
+from registry.bundle import columns, layout, members, tables
+from registry.bundle.columns import Columns
 from registry.bundle.members import (
     FORECASTER,
     IMPORTANCE,
@@ -38,6 +39,7 @@ __all__ = [
     "Bounds",
     "Bundle",
     "BundleInvalid",
+    "Columns",
     "Limits",
     "Rows",
     "announced",
@@ -51,8 +53,10 @@ __all__ = [
 ]
 BUNDLE_VERSION = 1
 LEVEL = 3
-EPOCH = (1980, 1, 1, 0, 0, 0)
 _TABLE_FILES = frozenset(f"{name}.csv" for name in TABLES)
+_NO_COLUMNS: Mapping[str, Columns] = {}
+_ENCODER = json.JSONEncoder(sort_keys=True, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+_local = threading.local()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,19 +74,35 @@ class Bundle:
     """The last max(2 seasons, longest lag) observations before `fit_end`."""
 
 
-def pack(bundle: Bundle) -> bytes:
-    """Return the artifact's bytes. Raises BundleInvalid for a value that would not come back as it is."""
-    kinds = {name: tables.kinds_of(getattr(bundle, name)) for name in TABLES}
-    manifest = {"bundle": BUNDLE_VERSION, "format": bundle.format, "tables": kinds}
+def pack(bundle: Bundle, *, by_columns: Mapping[str, Columns] = _NO_COLUMNS) -> bytes:
+    """Return the artifact's bytes. Raises BundleInvalid for a value that would not come back as it is.
+
+    `by_columns` holds tables (validation, test, context) that are given by their columns, in place of those of the
+    bundle; the bytes are the same.
+    """
+    written = {name: columns.write(by_columns.get(name) or getattr(bundle, name)) for name in TABLES}
     contents = {
-        MANIFEST: _dump(manifest),
+        MANIFEST: _manifest_bytes(bundle.format, tuple(written[name].kinds for name in TABLES)),
         FORECASTER: bundle.forecaster,
         METADATA: _dump(bundle.metadata),
         IMPORTANCE: _dump(bundle.feature_importance),
-        **{f"{name}.csv": tables.dump(getattr(bundle, name), kinds=kinds[name]) for name in TABLES},
+        **{f"{name}.csv": written[name].data for name in TABLES},
     }
-    compressor = zstandard.ZstdCompressor(level=LEVEL, write_content_size=True, write_checksum=True)
-    return compressor.compress(_zip(contents))
+    return _compressor().compress(layout.write(contents))
+
+
+@lru_cache(maxsize=64)
+def _manifest_bytes(format: str, kinds: tuple[tuple[tuple[str, str], ...], ...]) -> bytes:
+    # The models of a fleet have the same columns: their manifests are one.
+    return _dump({"bundle": BUNDLE_VERSION, "format": format, "tables": dict(zip(TABLES, kinds, strict=True))})
+
+
+def _compressor() -> zstandard.ZstdCompressor:
+    """Return the compressor of this thread; making one takes longer than packing a small bundle."""
+    if not hasattr(_local, "compressor"):
+        _local.compressor = zstandard.ZstdCompressor(level=LEVEL, write_content_size=True, write_checksum=True)
+    found: zstandard.ZstdCompressor = _local.compressor
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,19 +216,9 @@ def _kinds(manifest: Mapping[str, Any], name: str) -> Sequence[Sequence[str]]:
     return kinds
 
 
-def _zip(contents: dict[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", compression=zipfile.ZIP_STORED) as archive:
-        for name in MEMBERS:
-            member = zipfile.ZipInfo(name, date_time=EPOCH)
-            member.create_system, member.external_attr = 3, 0o644 << 16
-            archive.writestr(member, contents[name])
-    return buffer.getvalue()
-
-
 def _dump(value: Mapping[str, Any]) -> bytes:
     try:
-        return json.dumps(value, sort_keys=True, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
+        return _ENCODER.encode(value).encode()
     except (TypeError, ValueError) as error:
         raise BundleInvalid(f"The metadata is no plain JSON: {error}.") from error
 

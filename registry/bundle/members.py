@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import struct
+import threading
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ HARMLESS_BYTES = 16 * 1024**2
 # Of one JSON member, such as the metadata; parsed it takes up to twenty times its bytes.
 JSON_BYTES = 1024**2
 PIECE_BYTES = 64 * 1024
+# A frame that is unpacked in one piece; a small bundle has a tenth of it.
+SHORT_BYTES = 128 * 1024
 # Of the list of members at the end of the zip: seven entries with names of at most 23 letters.
 LIST_BYTES = 1024
 END_BYTES = 22
@@ -42,6 +45,7 @@ _PLAIN = (0, 0)
 _HEADER = struct.Struct("<4s2xHH4xIIIHH")
 # The same in the list at the end; then the length of a comment, and where the header of the member is.
 _ENTRY = struct.Struct("<4s4xHH4xIIIHHH8xI")
+_local = threading.local()
 
 
 class BundleInvalid(errors.Invalid):
@@ -167,9 +171,7 @@ class _Stream:
 
     def __init__(self, data: bytes, size: int) -> None:
         self.size, self.offset = size, 0
-        frame = zstandard.ZstdDecompressor(max_window_size=WINDOW_BYTES).stream_reader(data)
-        # Most of what is read are headers of a few bytes.
-        self._frame = io.BufferedReader(cast(io.RawIOBase, frame), PIECE_BYTES)
+        self._frame = io.BytesIO(_unpacked(data, size)) if size <= SHORT_BYTES else _unpacking(data)
 
     @property
     def left(self) -> int:
@@ -193,6 +195,28 @@ class _Stream:
             return self._frame.read(most)
         except zstandard.ZstdError as error:
             raise BundleInvalid(f"The zstd frame is broken: {error}.") from error
+
+
+def _unpacked(data: bytes, size: int) -> bytes:
+    """Return what a small frame unpacks to, at once: a stream takes longer to set up than to read then."""
+    try:
+        unpacked = _decompressor().decompress(data, max_output_size=size)
+    except zstandard.ZstdError as error:
+        raise BundleInvalid(f"The zstd frame is broken: {error}.") from error
+    return unpacked
+
+
+def _unpacking(data: bytes) -> io.BufferedReader:
+    frame = zstandard.ZstdDecompressor(max_window_size=WINDOW_BYTES).stream_reader(data)
+    # Most of what is read are headers of a few bytes.
+    return io.BufferedReader(cast(io.RawIOBase, frame), PIECE_BYTES)
+
+
+def _decompressor() -> zstandard.ZstdDecompressor:
+    if not hasattr(_local, "decompressor"):
+        _local.decompressor = zstandard.ZstdDecompressor(max_window_size=WINDOW_BYTES)
+    found: zstandard.ZstdDecompressor = _local.decompressor
+    return found
 
 
 def _frame_bytes(data: bytes, has_checksum: bool) -> int:

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from itertools import islice
 from typing import IO, Any, cast
 
@@ -60,29 +60,6 @@ class Table:
         """Return the cells of one column. Raises ValueError for an unknown name."""
         place = self.columns.index(name)
         return [row[place] for row in self.rows]
-
-
-def kinds_of(table: Table) -> list[list[str]]:
-    """Return name and kind of each column. Raises TableInvalid for mixed kinds and values that CSV cannot give back."""
-    if len(set(table.columns)) != len(table.columns) or any(len(row) != len(table.columns) for row in table.rows):
-        raise TableInvalid("Columns must have different names, and every row one cell for each.")
-    columns = zip(*table.rows, strict=True) if table.rows else ((),) * len(table.columns)
-    return [[name, _kind_of(name, cells)] for name, cells in zip(table.columns, columns, strict=True)]
-
-
-def dump(table: Table, *, kinds: Sequence[Sequence[str]]) -> bytes:
-    """Return the table as CSV with a header line; `kinds` is that of `kinds_of`."""
-    text = io.StringIO(newline="")
-    # The line end of RFC 4180: a writer with any other leaves a carriage return inside a text unquoted.
-    writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow(table.columns)
-    writers = [_WRITERS[kind] for _, kind in kinds]
-    for row in table.rows:
-        writer.writerow(["" if cell is None else write(cell) for write, cell in zip(writers, row, strict=True)])
-    try:
-        return text.getvalue().encode()
-    except UnicodeEncodeError as error:
-        raise TableInvalid(f"A text cannot be written as UTF-8: {error.reason}.") from error
 
 
 def load(data: bytes, *, kinds: Sequence[Sequence[str]]) -> Table:
@@ -213,42 +190,6 @@ def _check(rows: list[list[str]], checkers: Sequence[Callable[[Iterable[str]], b
         raise TableInvalid(f"A row has {len(columns)} cells, the table {len(checkers)} columns.")
     if not all(check(filter(None, cells)) for check, cells in zip(checkers, columns, strict=True)):
         raise TableInvalid("A cell is not of the kind of its column.")
-
-
-def _kind_of(name: str, cells: Sequence[Cell]) -> str:
-    kinds = {_KINDS.get(type(cell)) or _kind_of_subclass(cell) for cell in cells if cell is not None}
-    kind = "float" if kinds in ({"int", "float"}, set()) else kinds.pop() if len(kinds) == 1 else None
-    if kind is None or kind not in _WRITERS or not all(_is_exact(kind, cell) for cell in cells):
-        raise TableInvalid(f"The column {name!r} holds mixed kinds, or values that text cannot give back exactly.")
-    return kind
-
-
-def _kind_of_subclass(cell: Cell) -> str:
-    # Scalars of the numeric libraries derive from float; their own text is no number.
-    return "float" if isinstance(cell, float) else "instant" if isinstance(cell, datetime) else "unknown"
-
-
-def _is_exact(kind: str, cell: Cell) -> bool:
-    if cell is None:
-        return kind != "text"
-    if isinstance(cell, datetime):
-        return cell.utcoffset() is not None
-    if kind == "float" and isinstance(cell, int):
-        return abs(cell) <= 2**53
-    return not isinstance(cell, float) or math.isfinite(cell)
-
-
-_KINDS: Mapping[type, str] = {
-    bool: "switch", int: "int", float: "float", str: "text", datetime: "instant", date: "date",
-}  # fmt: skip
-_WRITERS: Mapping[str, Callable[[Any], str]] = {
-    "switch": lambda cell: "true" if cell else "false",
-    "int": int.__repr__,
-    "float": lambda cell: float.__repr__(float(cell)),
-    "text": str,
-    "instant": lambda cell: cell.astimezone(UTC).isoformat(),
-    "date": date.isoformat,
-}
 
 
 def _switch(text: str) -> bool:

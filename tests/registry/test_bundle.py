@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from registry import bundle
-from registry.bundle import Bounds, Bundle, BundleInvalid, Limits, members, tables
+from registry.bundle import Bounds, Bundle, BundleInvalid, Columns, Limits, columns, members, tables
 from registry.bundle.tables import Table, TableInvalid, TableTooLarge
 
 LIMITS = Limits(max_bytes=10 * 1024**2, max_unpacked_bytes=64 * 1024**2, max_ratio=200)
@@ -333,7 +333,7 @@ def test_a_flipped_bit_never_gives_other_content() -> None:
 def test_a_column_is_found_by_name_alone() -> None:
     with pytest.raises(ValueError, match="not in tuple"):
         FULL.test.column("absent")
-    assert tables.kinds_of(FULL.test) == [["day", "date"], ["y", "float"], ["open", "switch"]]
+    assert columns.write(FULL.test).kinds == (("day", "date"), ("y", "float"), ("open", "switch"))
 
 
 def test_a_member_that_was_changed_within_the_zip_is_refused() -> None:
