@@ -6,6 +6,7 @@ The web process never imports this.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -18,9 +19,8 @@ from registry.bundle import examination
 from registry.lifecycle import succession
 from registry.models import ModelVersion, RegisteredModel
 from training import publishing
-from training.models import Forecast
 from training.trainers import table
-from training.trainers.base import Forecaster, ForecasterUnreadable, Points, Prediction, Stamps
+from training.trainers.base import Forecaster, ForecasterUnreadable, Prediction, Stamps
 
 logger = logging.getLogger(__name__)
 
@@ -131,16 +131,18 @@ def parse(content: bytes, *, trainer: str) -> Forecaster:
     return forecaster
 
 
-def row(version_id: UUID, *, cutoff: datetime, at: Points, prediction: Prediction, published_at: datetime) -> Forecast:
-    """Return the unsaved row of a published forecast."""
-    return Forecast(
+def publication(
+    version_id: UUID, *, cutoff: datetime, time: Sequence[datetime], prediction: Prediction, published_at: datetime
+) -> publishing.Publication:
+    """Return what a version publishes. Models that forecast the same days best share one `time` (see `instants`)."""
+    return publishing.Publication(
         version_id=version_id,
         cutoff=cutoff,
         published_at=published_at,
-        time=instants(at.instants),
-        yhat=[float(value) for value in prediction.yhat],
-        lower=publishing.bounds(prediction.lower),
-        upper=publishing.bounds(prediction.upper),
+        time=time,
+        yhat=prediction.yhat.tolist(),
+        lower=prediction.lower.tolist(),
+        upper=prediction.upper.tolist(),
     )
 
 

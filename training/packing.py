@@ -18,7 +18,7 @@ from registry.reports import Check, Scorecard, Verdict
 from training import candidates, dataset, evaluation, forecasting, gate
 from training.cases import Case
 from training.judging import Judged
-from training.models import Forecast
+from training.publishing import Publication
 from training.trainers import table
 from training.trainers.base import Fitted, Forecaster, Grid, Points, Prediction, Refused, Series
 
@@ -205,26 +205,32 @@ def registration(sealed: Sealed, stored: Stored) -> Registration:
     )
 
 
-def forecast(sealed: Sealed, *, at: datetime) -> Forecast | None:
+def forecast(sealed: Sealed, *, at: datetime) -> Publication | None:
     """Return the forecast that the version publishes; None for a regression, which needs features to answer."""
     case = sealed.judged.field.case
     if case.grid.kind != Fleet.Kind.FORECAST:
         return None
     cutoff = forecasting.instants(case.series.instants[-1:])[0]
-    return forecasting.row(case.run.pk, cutoff=cutoff, at=sealed.at, prediction=sealed.prediction, published_at=at)
+    return forecasting.publication(
+        case.run.pk,
+        cutoff=cutoff,
+        time=forecasting.instants(sealed.at.instants),
+        prediction=sealed.prediction,
+        published_at=at,
+    )
 
 
-def refreshed(judged: Judged, *, at: datetime) -> Forecast | None:
+def refreshed(judged: Judged, *, at: datetime) -> Publication | None:
     """Return the champion's forecast from the newest observations, for a champion that stays."""
     case = judged.field.case
     if judged.stored is None or judged.champion is None or case.grid.kind != Fleet.Kind.FORECAST:
         return None
     where = dataset.future(case.series, case.grid)
     cutoff = forecasting.instants(case.series.instants[-1:])[0]
-    return forecasting.row(
+    return forecasting.publication(
         judged.champion.pk,
         cutoff=cutoff,
-        at=where,
+        time=forecasting.instants(where.instants),
         prediction=judged.stored.predict(case.series, where),
         published_at=at,
     )

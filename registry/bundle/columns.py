@@ -18,7 +18,6 @@ from registry.bundle.tables import Cell, Table, TableInvalid
 
 # Of what a cell is quoted for; the line end is that of RFC 4180.
 _QUOTED = (",", '"', "\r", "\n")
-_QUOTE = '"'
 _LINE_END = "\r\n"
 _EXACT_INT = 2**53
 
@@ -140,7 +139,11 @@ def _quoted(cells: Sequence[Any]) -> Sequence[str]:
     together = "".join(cells)
     if not any(each in together for each in _QUOTED):
         return cells
-    return [f'"{cell.replace(_QUOTE, _QUOTE * 2)}"' if any(each in cell for each in _QUOTED) else cell for cell in cells]
+    return [_in_quotes(cell) if any(each in cell for each in _QUOTED) else cell for cell in cells]
+
+
+def _in_quotes(cell: str) -> str:
+    return '"' + cell.replace('"', '""') + '"'
 
 
 _PLAIN_FLOATS = frozenset({float, type(None)})
