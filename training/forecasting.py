@@ -6,10 +6,12 @@ The web process never imports this.
 from __future__ import annotations
 
 import logging
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from threading import Lock
 from uuid import UUID
 
 import numpy as np
@@ -24,10 +26,12 @@ from training.trainers.base import Forecaster, ForecasterUnreadable, Prediction,
 
 logger = logging.getLogger(__name__)
 
-CACHED = 256
+# Of parsed forecasters that are kept, as weighed below: some five thousand of Prophet, or ten forests of 5 MB.
+CACHED_BYTES = 256 * 1024**2
+# What a parsed forecaster takes whatever is in it, and for each byte of its dump: JSON and packed trees grow so.
+LEAST_BYTES, BYTES_FOR_EACH = 32 * 1024, 5
 DAMAGED = "damaged"
 """The cause in the ledger of a quarantine by whoever wanted to serve a version and found its bytes broken."""
-_cache: dict[tuple[str, str], Forecaster] = {}
 
 
 class Level(StrEnum):
@@ -96,18 +100,73 @@ def is_damage(error: errors.PerennialError) -> bool:
     return isinstance(error, artifacts.ArtifactMissing | artifacts.ArtifactCorrupted)
 
 
+class Cache:
+    """Parsed forecasters by the digest of their bytes and their trainer; those asked for longest ago go first."""
+
+    def __init__(self, *, most: int) -> None:
+        self._most = most
+        self._weight = 0
+        self._kept: OrderedDict[tuple[str, str], tuple[Forecaster, int]] = OrderedDict()
+        self._lock = Lock()
+
+    def find(self, version: ModelVersion) -> Forecaster | None:
+        """Return what the bytes of a version parse to, where it is kept."""
+        key = _key(version)
+        with self._lock:
+            found = self._kept.get(key)
+            if found is None:
+                return None
+            self._kept.move_to_end(key)
+            return found[0]
+
+    def keep(self, version: ModelVersion, forecaster: Forecaster, *, size: int) -> None:
+        """Keep what `size` bytes were parsed to, and let others go for it; one alone stays, however large."""
+        weight = LEAST_BYTES + BYTES_FOR_EACH * size
+        with self._lock:
+            self._weight += weight - self._kept.pop(_key(version), (forecaster, 0))[1]
+            self._kept[_key(version)] = forecaster, weight
+            while self._weight > self._most and len(self._kept) > 1:
+                self._weight -= self._kept.popitem(last=False)[1][1]
+
+
+def _key(version: ModelVersion) -> tuple[str, str]:
+    return version.artifact_digest, version.trainer
+
+
+_cache = Cache(most=CACHED_BYTES)
+
+
 def load(version: ModelVersion) -> Forecaster:
     """Return the forecaster of a version. Raises what `artifacts.load` raises, BundleInvalid, ForecasterUnreadable.
 
-    The bytes are read and verified on every load; what they parse to is kept by their digest, for `CACHED` forecasters.
+    The bytes are read and verified on every load; what they parse to is kept by their digest, up to `CACHED_BYTES`.
     """
     content = artifacts.load(version)
-    key = (version.artifact_digest, version.trainer)
-    if key not in _cache:
-        if len(_cache) >= CACHED:
-            _cache.pop(next(iter(_cache)))
-        _cache[key] = parse(content, trainer=version.trainer)
-    return _cache[key]
+    if (kept := _cache.find(version)) is not None:
+        return kept
+    data = _forecaster_of(content, trainer=version.trainer)
+    forecaster = _parsed(data, trainer=version.trainer)
+    _cache.keep(version, forecaster, size=len(data))
+    return forecaster
+
+
+def load_many(versions: Sequence[ModelVersion]) -> list[Forecaster | errors.PerennialError]:
+    """Return for each version, in their order, the forecaster that `load` returns, or what it would raise.
+
+    Bytes that lie near each other are read at once. What is parsed here is not kept: a slice is needed once, and would
+    push out what is asked for again and again. Raises StoreUnavailable, which says nothing of any version.
+    """
+    found = zip(versions, artifacts.load_each(versions), strict=True)
+    return [each if isinstance(each, errors.PerennialError) else _tried_parse(version, each) for version, each in found]
+
+
+def _tried_parse(version: ModelVersion, content: bytes) -> Forecaster | errors.PerennialError:
+    if (kept := _cache.find(version)) is not None:
+        return kept
+    try:
+        return parse(content, trainer=version.trainer)
+    except errors.PerennialError as error:
+        return error
 
 
 def content_of(version: ModelVersion) -> bytes:
@@ -120,7 +179,14 @@ def parse(content: bytes, *, trainer: str) -> Forecaster:
 
     Raises TrainerUnknown, BundleInvalid, ForecasterRefused by what the headers say, ForecasterUnreadable.
     """
-    data = examination.examined_forecaster(content, format=table.format_of(trainer), limits=limits.stored())
+    return _parsed(_forecaster_of(content, trainer=trainer), trainer=trainer)
+
+
+def _forecaster_of(content: bytes, *, trainer: str) -> bytes:
+    return examination.examined_forecaster(content, format=table.format_of(trainer), limits=limits.stored())
+
+
+def _parsed(data: bytes, *, trainer: str) -> Forecaster:
     try:
         forecaster: Forecaster = table.find(trainer).load(data)
     except errors.PerennialError:

@@ -18,7 +18,7 @@ from registry import conf, deadlines, errors, ownership, sweep_locks
 from registry.artifacts import signatures
 from registry.deadlines import Deadline
 from registry.models import ModelVersion
-from registry.store import Place
+from registry.store import Place, ranges
 
 # Below it an artifact shares a container with others of its call; one read of a range is as quick as one of an object.
 SMALL_BYTES = 1024**2
@@ -125,10 +125,11 @@ def check_each(versions: Sequence[ModelVersion]) -> Iterator[errors.PerennialErr
 def load_each(versions: Sequence[ModelVersion]) -> Iterator[bytes | errors.PerennialError]:
     """Yield the bytes of each version as `load` returns them, in their order, or what it would raise.
 
-    Several are read at once, and no more than those are in memory. Raises StoreUnavailable.
+    What lies near each other is read at once, and verified one by one; the bytes in memory are bounded
+    (`registry.store.ranges`). Raises StoreUnavailable.
     """
     limit, opened = conf.current().max_artifact_bytes, ownership.artifact_store()
-    contents = opened.get_each([_place(each) for each in versions if each.artifact_size <= limit])
+    contents = ranges.read_each(opened, [_place(each) for each in versions if each.artifact_size <= limit])
     for version in versions:
         yield _look(version, contents, opened, limit)
 
@@ -200,7 +201,7 @@ def _keep(opened: registry.store.Store, key: str, data: bytes) -> None:
 
 def _look(
     version: ModelVersion,
-    contents: Iterator[bytes | registry.store.StoreMissing | registry.store.StoreKeyInvalid],
+    contents: Iterator[ranges.Found],
     opened: registry.store.Store,
     limit: int,
 ) -> bytes | errors.PerennialError:
