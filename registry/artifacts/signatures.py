@@ -5,9 +5,11 @@ A signature covers the version's id, the digest and the format. Making it, check
 
 from __future__ import annotations
 
-import hashlib
 import hmac
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
 from uuid import UUID
 
 from registry import conf, errors
@@ -42,12 +44,17 @@ class Signature:
     text: str
 
 
-def keys() -> dict[str, str]:
+def keys() -> Mapping[str, str]:
     """Return the secrets by the ids of their keys; the first signs, all verify. Raises SigningKeysInvalid."""
-    pairs = [pair.strip().partition(":") for pair in conf.current().signing_keys.split(",") if pair.strip()]
+    return _keys(conf.current().signing_keys)
+
+
+@lru_cache(maxsize=4)
+def _keys(text: str) -> Mapping[str, str]:
+    pairs = [pair.strip().partition(":") for pair in text.split(",") if pair.strip()]
     if not pairs or not all(key_id and secret for key_id, _, secret in pairs):
         raise SigningKeysInvalid("No signing key is set, or one is not of the form `id:secret`.")
-    return {key_id: secret for key_id, _, secret in pairs}
+    return MappingProxyType({key_id: secret for key_id, _, secret in pairs})
 
 
 def sign(version_id: UUID, *, digest: str, format: str) -> Signature:
@@ -69,9 +76,7 @@ def holds(version: ModelVersion) -> bool:
 
 
 def _mac(secret: str, version_id: UUID, digest: str, format: str) -> str:
-    mac = hmac.new(secret.encode(), digestmod=hashlib.sha256)
-    for part in (_PURPOSE, version_id.bytes, digest.encode(), format.encode()):
-        # Lengths first, so that no byte can move from one part to the next.
-        mac.update(len(part).to_bytes(8, "big"))
-        mac.update(part)
-    return mac.hexdigest()
+    # Lengths first, so that no byte can move from one part to the next.
+    parts = (_PURPOSE, version_id.bytes, digest.encode(), format.encode())
+    signed = b"".join([len(part).to_bytes(8, "big") + part for part in parts])
+    return hmac.digest(secret.encode(), signed, "sha256").hex()

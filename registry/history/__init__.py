@@ -6,7 +6,6 @@ keep a cursor over all chains and are given only what no running transaction can
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -152,10 +151,14 @@ def announce_as_read(
     nothing is written, where the chain has moved on: whoever was first has the number and the place. Raises
     LedgerRestored.
     """
-    event = _link(line, head)
+    said = _said(line)
+    event = _link(line, head, said)
     values = [getattr(head, name) for name in (*_HEAD[1:], "pk")]
     only_if = "EXISTS (SELECT FROM beside_0)"
-    made, told = rows.insertion([version], only_if=only_if), rows.insertion([event], only_if=only_if)
+    made, told = (
+        rows.insertion([version], only_if=only_if),
+        rows.insertion([event], only_if=only_if, prepared={"report": [said]}),
+    )
     beside = [
         rows.Beside(statement=_SET_HEAD_AS_READ, values=[*values, count, head.fence]),
         rows.Beside(statement=f"{made.statement} RETURNING *", values=made.values),
@@ -170,19 +173,29 @@ def announce_as_read(
 def _write(
     lines: Sequence[Line], heads: Mapping[int, RegisteredModel], versions: Sequence[ModelVersion] = ()
 ) -> list[Event]:
-    events = [_link(line, heads.get(line.registered_model_id or 0)) for line in lines]
+    # Once for hash and column.
+    said = [_said(line) for line in lines]
+    events = [
+        _link(line, heads.get(line.registered_model_id or 0), each) for line, each in zip(lines, said, strict=True)
+    ]
     for start in range(0, len(events), BATCH_ROWS):
         batch = slice(start, start + BATCH_ROWS)
-        _insert(events[batch], heads, versions[batch])
+        _insert(events[batch], heads, versions[batch], said[batch])
     return events
 
 
-def _insert(events: Sequence[Event], heads: Mapping[int, RegisteredModel], versions: Sequence[ModelVersion]) -> None:
+def _insert(
+    events: Sequence[Event], heads: Mapping[int, RegisteredModel], versions: Sequence[ModelVersion], said: Sequence[Any]
+) -> None:
     moved = [heads[model_id] for model_id in sorted(heads.keys() & {each.registered_model_id for each in events})]
     columns = [[getattr(head, name) for head in moved] for name in _HEAD]
     beside = [rows.Beside(statement=_SET_HEADS, values=columns)]
     with _restored_told():
-        rows.insert(events, beside=[*beside, rows.insertion(versions)] if versions else beside)
+        rows.insert(
+            events,
+            beside=[*beside, rows.insertion(versions)] if versions else beside,
+            prepared={"report": said},
+        )
     rows.note(versions)
 
 
@@ -232,8 +245,16 @@ def verify(registered_model: RegisteredModel) -> Break | None:
     return next((found for batch in walked for found in batch.breaks), None)
 
 
-def _link(line: Line, head: RegisteredModel | None) -> Event:
-    event = Event(
+def _link(line: Line, head: RegisteredModel | None, said: Any) -> Event:
+    """Return the row of a line, `said` being its report as JSON has it, at the end of its model's chain."""
+    at, place, before, hash = line.at, 0, "", ""
+    if head is not None:
+        head.ledger_at = at = max(line.at, head.ledger_at or line.at)
+        head.ledger_count = place = head.ledger_count + 1
+        before = head.ledger_hash
+        head.ledger_hash = hash = _hash(line, head, said)
+    return rows.new(
+        Event,
         registered_model_id=line.registered_model_id,
         fleet_id=head.fleet_id if head else line.fleet_id,
         kind=line.kind,
@@ -244,25 +265,21 @@ def _link(line: Line, head: RegisteredModel | None) -> Event:
         reason=line.reason,
         report=line.report,
         fence=line.fence,
-        at=line.at,
+        at=at,
+        count=place,
+        previous_hash=before,
+        hash=hash,
     )
-    if head is not None:
-        _append(event, head)
-    return event
 
 
-def _append(event: Event, head: RegisteredModel) -> None:
-    head.ledger_at = event.at = max(event.at, head.ledger_at or event.at)
-    event.count, event.previous_hash = head.ledger_count + 1, head.ledger_hash
-    event.hash = _hash(event)
-    head.ledger_count, head.ledger_hash = event.count, event.hash
+def _hash(line: Line, head: RegisteredModel, said: Any) -> str:
+    """Return the hash of a line behind the end of a chain, whose head has its time and place already."""
+    content = chains.line(
+        line.registered_model_id, head.fleet_id, line.kind, line.from_id, line.to_id, line.actor, line.cause,
+        line.reason, chains.floats(said), line.fence, head.ledger_at or line.at, head.ledger_count,
+    )  # fmt: skip
+    return chains.digest(head.ledger_hash, content)
 
 
-def _hash(event: Event) -> str:
-    link = chains.Link.of(getattr(event, name) if name != "report_text" else _text(event) for name in chains.COLUMNS)
-    return chains.digest(event.previous_hash, link.content)
-
-
-def _text(event: Event) -> str | None:
-    plain = Event._meta.get_field("report").get_prep_value(event.report)
-    return None if plain is None else json.dumps(plain, allow_nan=False)
+def _said(line: Line) -> Any:
+    return None if line.report is None else Event._meta.get_field("report").get_prep_value(line.report)

@@ -94,17 +94,38 @@ class Link:
     def of(cls, row: Iterable[Any]) -> Link:
         """Return the line of a row of `COLUMNS`."""
         model, fleet, kind, left, to, actor, cause, reason, report, fence, at, count, previous, own = row
-        content = {
-            "registered_model": model, "fleet": fleet, "kind": kind, "from": _text(left), "to": _text(to),
-            "actor": actor, "cause": cause, "reason": reason, "report": numbers_as_floats(report), "fence": fence,
-            "at": stamp(at), "count": count,
-        }  # fmt: skip
+        said = numbers_as_floats(report)
+        content = line(model, fleet, kind, left, to, actor, cause, reason, said, fence, at, count)
         return cls(content=content, previous_hash=previous, hash=own)
 
     @property
     def holds(self) -> bool:
         """Whether the hash is that of the content."""
         return self.hash == digest(self.previous_hash, self.content)
+
+
+def line(
+    model: int | None, fleet: int | None, kind: str, left: UUID | None, to: UUID | None, actor: str, cause: str,
+    reason: str, report: Any, fence: int, at: datetime, count: int,
+) -> Mapping[str, Any]:  # fmt: skip
+    """Return what a line says, as it is hashed; every number of its report is a float."""
+    return {
+        "registered_model": model, "fleet": fleet, "kind": kind, "from": _text(left), "to": _text(to),
+        "actor": actor, "cause": cause, "reason": reason, "report": report, "fence": fence, "at": stamp(at),
+        "count": count,
+    }  # fmt: skip
+
+
+def floats(plain: Any) -> Any:
+    """Return plain JSON values as `numbers_as_floats` reads them back from their text."""
+    if isinstance(plain, dict):
+        return {key: floats(value) for key, value in plain.items()}
+    if isinstance(plain, list):
+        return [floats(value) for value in plain]
+    if isinstance(plain, int | float) and not isinstance(plain, bool):
+        # Adding takes the sign off a negative zero.
+        return float(plain) + 0.0
+    return plain
 
 
 def digest(previous_hash: str, content: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from uuid import UUID
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError
 
-from registry import conf, errors, identifiers, timestamps
+from registry import conf, errors, identifiers, rows, timestamps
 from registry.artifacts import Stored, signatures
 from registry.models import ModelVersion, RegisteredModel
 from registry.reports import Scorecard
@@ -99,7 +99,8 @@ def _number(item: Registration, head: RegisteredModel, at: datetime) -> ModelVer
     _check(item)
     stored = item.stored
     signature = signatures.sign(item.version_id, digest=stored.digest, format=stored.format)
-    return ModelVersion(
+    return rows.new(
+        ModelVersion,
         id=item.version_id,
         registered_model_id=item.registered_model_id,
         fleet_id=head.fleet_id,
@@ -145,11 +146,16 @@ def check_plain(*, extra: Mapping[str, Any], params: Mapping[str, Any], library_
         texts = [_ENCODER.encode(dict(mapping)) if mapping else "" for mapping in (extra, params, library_versions)]
     except (TypeError, ValueError, RecursionError) as error:
         raise MetadataInvalid(f"Parameters or metadata are no plain JSON: {error}.") from error
-    if any(_UNSTORABLE.search(text) for text in texts):
+    if not all(map(_is_storable, texts)):
         raise MetadataInvalid("Parameters or metadata hold a NUL or half a surrogate pair, which no row can store.")
     limits = conf.current()
     _bound("free metadata", texts[:1], most=limits.extra_metadata_bytes, field="extra")
     _bound("parameters and library versions", texts[1:], most=limits.recipe_bytes, field="params")
+
+
+def _is_storable(text: str) -> bool:
+    # Nearly every text is seen to be so at once.
+    return (text.isascii() and "\\u0000" not in text) or not _UNSTORABLE.search(text)
 
 
 def _bound(what: str, texts: Sequence[str], *, most: int, field: str) -> None:
