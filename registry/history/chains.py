@@ -118,14 +118,13 @@ def line(
 
 def floats(plain: Any) -> Any:
     """Return plain JSON values as `numbers_as_floats` reads them back from their text."""
-    if isinstance(plain, dict):
-        return {key: floats(value) for key, value in plain.items()}
-    if isinstance(plain, list):
-        return [floats(value) for value in plain]
-    if isinstance(plain, int | float) and not isinstance(plain, bool):
+    kind = type(plain)
+    if kind is float or kind is int:
         # Adding takes the sign off a negative zero.
-        return float(plain) + 0.0
-    return plain
+        return plain + 0.0
+    if kind is dict:
+        return {key: floats(value) for key, value in plain.items()}
+    return [floats(value) for value in plain] if kind is list else plain
 
 
 def digest(previous_hash: str, content: Mapping[str, Any]) -> str:

@@ -40,7 +40,10 @@ class ModelVersion(models.Model):
         DELETED = "deleted"
 
     id = models.UUIDField(primary_key=True, default=identifiers.uuid7, editable=False)
-    registered_model = models.ForeignKey(RegisteredModel, on_delete=models.PROTECT, related_name="versions")
+    # The unique numbers and places of a model begin with it: an index of its own would only cost writes.
+    registered_model = models.ForeignKey(
+        RegisteredModel, on_delete=models.PROTECT, related_name="versions", db_index=False
+    )
     fleet = models.ForeignKey(
         Fleet,
         on_delete=models.PROTECT,
