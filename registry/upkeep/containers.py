@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from django.db import connection, transaction
 
-from registry import artifacts, errors, history, ownership, store
+from registry import artifacts, errors, history, ownership
 from registry.artifacts import Stored
 from registry.models import ModelVersion
 
@@ -49,13 +49,12 @@ def compact(container: str) -> bool:
     """
     rows = ModelVersion.objects.select_related("registered_model__fleet").exclude(state=ModelVersion.State.DELETED)
     versions = {each.artifact_digest: each for each in rows.filter(artifact_container=container)}
-    try:
-        contents = [artifacts.load(version) for version in versions.values()]
-    except store.StoreUnavailable:
-        raise
-    except errors.PerennialError as error:
-        logger.error("the container %s cannot be written anew: %s", container, error)
-        return False
+    contents: list[bytes] = []
+    for found in artifacts.load_each(list(versions.values())):
+        if isinstance(found, errors.PerennialError):
+            logger.error("the container %s cannot be written anew: %s", container, found)
+            return False
+        contents.append(found)
     _renew(container)
     _move(container, artifacts.store(contents, format="container"))
     return True

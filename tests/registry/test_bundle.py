@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from registry import bundle
-from registry.bundle import Bounds, Bundle, BundleInvalid, Columns, Limits, columns, members, tables
+from registry.bundle import Bounds, Bundle, BundleInvalid, Limits, columns, members, tables
 from registry.bundle.tables import Table, TableInvalid, TableTooLarge
 
 LIMITS = Limits(max_bytes=10 * 1024**2, max_unpacked_bytes=64 * 1024**2, max_ratio=200)
