@@ -141,9 +141,9 @@ def insertion(
     ValidationError as `insert` does.
     """
     table = type(objects[0])
-    fields = [field for field in table._meta.concrete_fields if not _is_filled_in(objects[0], field)]
-    names = ", ".join(f'"{field.column}"' for field in fields)
-    columns = {field.column: prepared.get(field.column) or _plain(field, objects) for field in fields}
+    fields = {str(field.column): field for field in table._meta.concrete_fields if not _is_filled_in(objects[0], field)}
+    names = ", ".join(f'"{name}"' for name in fields)
+    columns = {name: prepared.get(name) or _plain(field, objects) for name, field in fields.items()}
     # The order of the rows is the order in which the database counts their keys.
     statement = (
         f"INSERT INTO {table._meta.db_table} ({names}) SELECT {names} FROM ROWS FROM "

@@ -79,7 +79,8 @@ def _csv(names: Sequence[str], lines: Any) -> str:
 def _column(name: str, cells: Sequence[Cell], *, nan_is_missing: bool) -> tuple[str, Sequence[str]]:
     """Return the kind of a column and the texts of its cells."""
     types = frozenset(map(type, cells))
-    kind, texts = _kind(types), None
+    kind = _kind(types)
+    texts: Sequence[str] | None = None
     if kind == "float":
         plain = cells if types <= _PLAIN_FLOATS else _floats(cells)
         texts = None if plain is None else _float_texts(plain, nan_is_missing=nan_is_missing)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
 from datetime import timedelta
@@ -9,8 +10,11 @@ from typing import Any
 
 import pytest
 from django.db import IntegrityError, connection, transaction
+from hypothesis import given
+from hypothesis import strategies as st
 
 from registry import history, lifecycle
+from registry.history import chains
 from registry.models import Event, RegisteredModel
 from registry.reports import Check
 from tests import factories
@@ -187,3 +191,16 @@ def test_a_cursor_waits_for_a_transaction_that_wrote_first_and_commits_last() ->
     late, _ = history.read(cursor, limit=10)
     assert early == []
     assert [event.registered_model_id for event in late] == [slow.pk, fast.pk]
+
+
+plain_json = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(-(2**70), 2**70), st.floats(allow_nan=False), st.text(max_size=5)),
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=5), inner, max_size=4)),
+    max_leaves=12,
+)
+
+
+@given(plain=plain_json)
+def test_a_report_is_hashed_as_it_will_be_read_back(plain: Any) -> None:
+    read = chains.numbers_as_floats(json.dumps(plain))
+    assert repr(chains.floats(plain)) == repr(read)

@@ -500,3 +500,18 @@ def test_a_version_swept_since_it_was_read_is_refused_as_deleted(
     (artifact_folder / artifacts.key_of(wanted.artifact_digest)).unlink()
     with pytest.raises(lifecycle.VersionNotReady, match="deleted"):
         by_hand(registered_model, wanted)
+
+
+def pages() -> dict[UUID, str]:
+    """In which page of the table each version lies."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT id, (ctid::text::point)[0] FROM registry_modelversion")
+        return dict(cursor.fetchall())
+
+
+def test_a_promotion_finds_room_beside_the_row_that_it_changes() -> None:
+    # A row that moves to another page is written into every index once more.
+    versions = [factories.version(registered_model=factories.registered_model()) for _ in range(40)]
+    before = pages()
+    assert len(promote(*map(move, versions)).placed) == 40
+    assert len(set(before.values())) > 1 and pages() == before

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
 import pytest
 from django.core.exceptions import ValidationError
 from django.db import connection
 from pytest_django import DjangoAssertNumQueries
 
 from registry import rows
-from registry.models import Bookmark, Fleet, MetricSettings, Tick
+from registry.models import Bookmark, Event, Fleet, MetricSettings, ModelVersion, Tick
 from tests import factories
 from tests.factories import NOW
 
@@ -99,3 +102,38 @@ def test_columns_of_an_object_with_a_key_of_its_own_are_all_written() -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT txid, event_id, at FROM registry_bookmark")
         assert cursor.fetchall() == [(7, 8, NOW)]
+
+
+def test_an_instant_whose_offset_has_seconds_is_that_instant() -> None:
+    old = datetime(1880, 1, 1, tzinfo=ZoneInfo("Europe/Berlin"))
+    assert str(old.utcoffset()) == "0:53:28"
+    rows.insert([Tick(name="old", at=old)])
+    assert Tick.objects.get().at == old
+
+
+def test_words_that_json_has_for_no_number_are_stored_as_words() -> None:
+    words = ["NaN", "-Infinity"]
+    rows.insert([Fleet(tenant="acme", name="words", kind="forecast", frequency="D", unit="NaN", tags=words)])
+    assert Fleet.objects.values_list("unit", "tags").get() == ("NaN", words)
+
+
+def test_a_number_that_json_does_not_have_is_refused_in_any_column() -> None:
+    made = factories.version(registered_model=factories.registered_model())
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        rows.insertion([ModelVersion(registered_model_id=made.registered_model_id, extra={"a": [float("inf")]})])
+
+
+def test_a_row_to_come_is_what_its_class_makes_of_the_same_values() -> None:
+    values = {"kind": "x", "actor": "test", "cause": "manual", "at": NOW, "count": 3}
+    made, expected = rows.new(Event, **values), Event(**values)
+    names = [field.attname for field in Event._meta.concrete_fields]
+    assert [type(getattr(made, name)) for name in names] == [type(getattr(expected, name)) for name in names]
+    assert all(getattr(made, name) == value for name, value in values.items())
+    assert made._state.adding and made.pk is None
+
+
+def test_what_was_prepared_is_what_is_stored() -> None:
+    given = fleets("one", "two")
+    settings = [{"primary": "mae"}, {"primary": "bias"}]
+    rows.insert(given, prepared={"metric_settings": settings})
+    assert [each.metric_settings.primary for each in Fleet.objects.order_by("pk")] == ["mae", "bias"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,12 +23,12 @@ TIME = [NOW + timedelta(days=day) for day in range(1, 4)]
 NAN = float("nan")
 
 
-def publication(version: ModelVersion, **values: object) -> Publication:
+def publication(version: ModelVersion, **values: Any) -> Publication:
     plain = Publication(
         version_id=version.pk, cutoff=NOW, published_at=NOW, time=TIME, yhat=[0.1 + 0.2, -0.0, 1e-7], lower=[1.0] * 3,
         upper=[2.0] * 3,
     )  # fmt: skip
-    return replace(plain, **values)  # type: ignore[arg-type]
+    return replace(plain, **values)
 
 
 @pytest.fixture
