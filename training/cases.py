@@ -10,10 +10,11 @@ from datetime import datetime
 import pandas as pd
 
 from registry.models import Fleet
-from training import conf, dataset, snapshots, sources
+from training import conf, dataset, snapshots, sources, windows
 from training.models import RetrainingPolicy, Snapshot, TrainingRun
 from training.policy_terms import Expectations, RunDetails
 from training.trainers.base import Grid, Refused, Series
+from training.windows import Split
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -25,7 +26,7 @@ class Case:
     grid: Grid
     snapshot: Snapshot
     series: Series
-    split: dataset.Split
+    split: Split
     days: int
     warnings: tuple[str, ...]
     completeness: float
@@ -62,7 +63,7 @@ def _case(run: TrainingRun, snapshot: Snapshot, frame: pd.DataFrame, grid: Grid,
     if series is None:
         return _refuse(run, _no_data(run, snapshot), days=days)
     found = examine(series, expectations=policy.expectations, grid=grid, now=now)
-    split = found.refused or dataset.split(found.series, grid)
+    split = found.refused or windows.split(found.series, grid)
     if isinstance(split, Refused):
         return _refuse(run, split, days=days, rows=len(series), warnings=found.warnings)
     return Case(

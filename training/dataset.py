@@ -1,46 +1,19 @@
-"""From rows to series: panel, validation, chronological split. Pure; the one place where local time is made."""
+"""From rows to series: panel and validation. Pure; the one place where local time is made."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 
 from training.normal_form import RESERVED
 from training.policy_terms import Expectations
-from training.trainers.base import Floats, Grid, Points, Refused, Series
+from training.trainers.base import Grid, Refused, Series
 
-MOST_WINDOWS = 3
-SEASONS_TO_TRAIN_ON = 2
-HORIZONS_TO_TRAIN_ON = 2
-TEST_SHARE = 5  # one fifth of the rows: 80/20
 # Clocks of sources and a date that has begun elsewhere are no future.
 FUTURE_TOLERANCE = {True: timedelta(days=1), False: timedelta(minutes=5)}
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Window:
-    """A stretch to be forecast: what was known at the cutoff, the stamps to predict, and what came true."""
-
-    cutoff: np.datetime64
-    """Last stamp that may be known; an instant, or a date."""
-    observed: Series
-    at: Points
-    """Observed stamps only; an absent stamp is not scored."""
-    actual: Floats
-    expected: int
-    """Stamps that the calendar has in this window."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Split:
-    """The train part and the windows behind it, in order of time."""
-
-    train: Series
-    windows: tuple[Window, ...]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -200,64 +173,3 @@ def _warnings(series: Series, kept: Series, expectations: Expectations, grid: Gr
 
 def _refuse(code: str, sentence: str, next_step: str) -> Refused:
     return Refused(code=code, sentence=sentence, next_step=next_step)
-
-
-def split(series: Series, grid: Grid, *, most_windows: int = MOST_WINDOWS) -> Split | Refused:
-    """Cut a validated series in order of time.
-
-    Forecast: the largest number of windows of `horizon` calendar steps at the end (at most `most_windows`) that leaves
-    max(2 seasons, 2 horizons) observations to train on; an absent stamp is not scored, and a window without any is
-    left out. Regression: the last fifth of the rows, one window. Else refused, `series_too_short`.
-    """
-    return _last_fifth(series) if grid.kind == "regression" else _windows(series, grid, most_windows)
-
-
-def _last_fifth(series: Series) -> Split | Refused:
-    count = len(series) // TEST_SHARE
-    if not count:
-        return _too_short(series, TEST_SHARE)
-    train = series.head(len(series) - count)
-    test = series.slice(len(train), None)
-    window = Window(cutoff=train.instants[-1], observed=train, at=test.points(), actual=test.target, expected=len(test))
-    return Split(train=train, windows=(window,))
-
-
-def _windows(series: Series, grid: Grid, most: int) -> Split | Refused:
-    needed = max(SEASONS_TO_TRAIN_ON * grid.season_length, HORIZONS_TO_TRAIN_ON * grid.horizon)
-    bare = series.without_features()
-    for count in range(most, 0, -1) if len(series) else ():
-        last = series.instants[-1:]
-        edges = [grid.shift(last, -back * grid.horizon)[0] for back in range(count, -1, -1)]
-        train = bare.until(edges[0])
-        if len(train) >= needed:
-            windows = (_window(bare, start, stop, grid.horizon) for start, stop in pairwise(edges))
-            return Split(train=train, windows=tuple(window for window in windows if len(window.at)))
-    return _too_short(series, needed + grid.horizon)
-
-
-def _window(series: Series, cutoff: np.datetime64, end: np.datetime64, expected: int) -> Window:
-    observed = series.until(cutoff)
-    ahead = series.until(end).slice(len(observed), None)
-    return Window(cutoff=cutoff, observed=observed, at=ahead.points(), actual=ahead.target, expected=expected)
-
-
-def _too_short(series: Series, needed: int) -> Refused:
-    sentence = f"{series.entity} has {len(series)} observations; to train and to score it takes {needed}."
-    return _refuse("series_too_short", sentence, "Wait for more observations, or lengthen the look-back.")
-
-
-def future(series: Series, grid: Grid) -> Points:
-    """Return the next `horizon` stamps after the last observation, without features."""
-    instants = grid.after(series.instants[-1], grid.horizon)
-    return Points(instants=instants, times=grid.local(instants), features=np.empty((grid.horizon, 0)))
-
-
-def since(series: Series, grid: Grid, fit_end: np.datetime64) -> Window | None:
-    """Return what came after a champion was fitted, as one window; None for fewer than `horizon` rows."""
-    bare = series if grid.kind == "regression" else series.without_features()
-    observed = bare.until(fit_end)
-    ahead = bare.slice(len(observed), None)
-    if not len(observed) or len(ahead) < grid.horizon:
-        return None
-    expected = len(ahead) if grid.kind == "regression" else grid.count(fit_end, ahead.instants[-1]) - 1
-    return Window(cutoff=fit_end, observed=observed, at=ahead.points(), actual=ahead.target, expected=expected)

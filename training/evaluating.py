@@ -8,13 +8,15 @@ from datetime import datetime
 from django.db import transaction
 
 from registry import errors
-from training import cases, clock, dataset, evaluation, forecasting, outcomes
+from training import cases, clock, evaluation, forecasting, outcomes, windows
 from training.cases import Case
+from training.evaluation import ToScore
 from training.models import TrainingRun
 from training.outcomes import Outcome
 from training.policy_terms import RunDetails
 from training.retraining import Work
 from training.trainers.base import Refused
+from training.windows import Window
 
 
 def evaluate(work: Work) -> list[Outcome]:
@@ -41,11 +43,11 @@ def _scored(case: Case) -> Outcome:
     except errors.PerennialError as error:
         forecasting.note_failure(version, error, at=clock.now())
         return _failed(case.run, Refused(code=error.code, sentence=error.sentence, next_step=error.next_step))
-    windows = _unseen(case, version.fit_end)
-    if not windows:
+    unseen = _unseen(case, version.fit_end)
+    if not unseen:
         return _failed(case.run, _nothing_new(case))
-    scored = evaluation.predict_windows(forecaster, windows)
-    card = evaluation.scorecard(scored, naive=None, train=case.split.train, grid=case.grid)
+    scored = evaluation.predict_windows(forecaster, unseen)
+    [card] = evaluation.scorecards([ToScore(scored=scored, naive=None, train=case.split.train)], grid=case.grid)
     details = RunDetails(
         days=case.days,
         rows=len(case.series),
@@ -69,14 +71,14 @@ def _scored(case: Case) -> Outcome:
     )
 
 
-def _unseen(case: Case, fit_end: datetime | None) -> Sequence[dataset.Window]:
+def _unseen(case: Case, fit_end: datetime | None) -> Sequence[Window]:
     """Return the test windows where the version was fitted before them, else what came after its fit."""
     if fit_end is None:
         return ()
     known = forecasting.stamp(fit_end)
     if known <= case.split.windows[0].cutoff:
         return case.split.windows
-    window = dataset.since(case.series, case.grid, known)
+    window = windows.since(case.series, case.grid, known)
     return (window,) if window else ()
 
 

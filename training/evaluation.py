@@ -1,196 +1,189 @@
-"""Scores: predictions on windows, the scorecard, and the comparison that the gate sees. Pure; NaN never leaves it."""
+"""Scores: forecasts of windows, scorecards, and the comparisons that the gate sees. Pure; NaN never leaves it.
+
+Series that are scored on the same stamps share one `Course`, and whatever is reckoned for many takes those together.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from registry.bundle.tables import Cell
+from registry.bundle import Columns
+from registry.errors import PerennialError
 from registry.reports import Scorecard
-from training import dataset, gate, scores
-from training.dataset import Split, Window
-from training.trainers.base import Floats, Forecaster, Grid, Refused, Series, Stamps
+from training import scores, windows
+from training.trainers.base import Asked, Floats, Forecaster, ForecasterFailed, Grid, Prediction, Refused, Series
+from training.windows import Course, Split, Window
 
 VALIDATION_WINDOWS = 2
 COLUMNS = ("window", "cutoff", "time", "actual", "yhat", "lower", "upper")
+T = TypeVar("T")
+Answer = Prediction | PerennialError
+Ask = Callable[[Sequence[Asked]], Sequence[Answer]]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Scored:
-    """Predictions beside actuals, all windows one after the other; n points with an actual, in order of time."""
+    """Forecasts of one series beside what came true, all windows one after the other; n points, in order of time."""
 
-    window: NDArray[np.int64]
-    """Number of the window, from 1. (n,)"""
-    cutoffs: Stamps
-    instants: Stamps
+    course: Course
     actual: Floats
     yhat: Floats
     """Not finite where the forecaster gave no value."""
     lower: Floats
     upper: Floats
-    expected: int
-    """Stamps that the calendar has in the windows."""
-
-    def select(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> Scored:
-        """Return the points that a mask or positions pick."""
-        return Scored(
-            window=self.window[rows],
-            cutoffs=self.cutoffs[rows],
-            instants=self.instants[rows],
-            actual=self.actual[rows],
-            yhat=self.yhat[rows],
-            lower=self.lower[rows],
-            upper=self.upper[rows],
-            expected=self.expected,
-        )
-
-    def finite(self) -> Scored:
-        """Return the points with a finite forecast."""
-        return self.select(np.isfinite(self.yhat))
-
-    def errors(self) -> Floats:
-        """Return forecast minus actual."""
-        return np.asarray(self.yhat - self.actual)
 
 
-def predict_windows(forecaster: Forecaster, windows: Sequence[Window]) -> Scored:
+def predict_windows(forecaster: Forecaster, on: Sequence[Window]) -> Scored:
     """Forecast each window by the fitted forecaster, knowing the observations up to its own cutoff.
 
-    Raises what the forecaster raises, and ValueError where it answers with another number of points than asked.
+    Raises what the forecaster raises, and ForecasterFailed where it answers with another number of points than asked.
     """
-    predictions = [forecaster.predict(window.observed, window.at) for window in windows]
-    for window, prediction in zip(windows, predictions, strict=True):
-        if len(prediction.yhat) != len(window.at):
-            raise ValueError(f"{len(prediction.yhat)} values were predicted for {len(window.at)} points.")
-    sizes = [len(window.at) for window in windows]
+
+    def ask(asked: Sequence[Asked]) -> Sequence[Answer]:
+        return [each.forecaster.predict(each.observed, each.at) for each in asked]
+
+    [found] = predict_all([(forecaster, on)], ask)
+    if isinstance(found, PerennialError):
+        raise found
+    return found
+
+
+def predict_all(wanted: Sequence[tuple[Forecaster, Sequence[Window]]], ask: Ask) -> list[Scored | PerennialError]:
+    """Do what `predict_windows` does for each, with one question to `ask`; what would be raised is the answer."""
+    answers = iter(ask([_question(forecaster, window) for forecaster, on in wanted for window in on]))
+    return [_scored(on, [next(answers) for _ in on]) for _, on in wanted]
+
+
+def _question(forecaster: Forecaster, window: Window) -> Asked:
+    return Asked(forecaster=forecaster, observed=window.observed, at=window.at)
+
+
+def _scored(on: Sequence[Window], answers: Sequence[Answer]) -> Scored | PerennialError:
+    said = [each for each in answers if isinstance(each, Prediction)]
+    for answer, window in zip(answers, on, strict=True):
+        if isinstance(answer, PerennialError):
+            return answer
+        if len(answer.yhat) != len(window.at):
+            return ForecasterFailed(f"{len(answer.yhat)} values were predicted for {len(window.at)} points.")
     return Scored(
-        window=np.repeat(np.arange(1, len(windows) + 1), sizes),
-        cutoffs=np.repeat(np.array([window.cutoff for window in windows], dtype="datetime64[us]"), sizes),
-        instants=np.concatenate([window.at.instants for window in windows]),
-        actual=np.concatenate([window.actual for window in windows]),
-        yhat=np.concatenate([prediction.yhat for prediction in predictions]),
-        lower=np.concatenate([prediction.lower for prediction in predictions]),
-        upper=np.concatenate([prediction.upper for prediction in predictions]),
-        expected=sum(window.expected for window in windows),
+        course=windows.course_of(on),
+        actual=np.concatenate([window.actual for window in on]),
+        yhat=np.concatenate([each.yhat for each in said]),
+        lower=np.concatenate([each.lower for each in said]),
+        upper=np.concatenate([each.upper for each in said]),
     )
-
-
-def table(scored: Scored, *, grid: Grid) -> tuple[tuple[str, ...], tuple[tuple[Cell, ...], ...]]:
-    """Return columns and rows for a bundle, complete; stamps as ISO text, None where there is no finite value."""
-    stamps = (iso(scored.cutoffs, grid), iso(scored.instants, grid))
-    numbers = [
-        [float(value) if np.isfinite(value) else None for value in column]
-        for column in (scored.actual, scored.yhat, scored.lower, scored.upper)
-    ]
-    return COLUMNS, tuple(zip(scored.window.tolist(), *stamps, *numbers, strict=True))
-
-
-def iso(stamps: Stamps, grid: Grid) -> list[str]:
-    """Return ISO text: dates for daily or coarser grids, else UTC with Z, to the second where that is exact."""
-    if grid.dated:
-        return [str(stamp) for stamp in stamps.astype("datetime64[D]")]
-    whole = bool((stamps == stamps.astype("datetime64[s]")).all())
-    return [f"{stamp}Z" for stamp in (stamps.astype("datetime64[s]") if whole else stamps)]
 
 
 def validation_split(train: Series, grid: Grid) -> Split | Refused:
     """Return windows inside the train part, for tuning and the choice among trainers; never the test windows."""
-    return dataset.split(train, grid, most_windows=VALIDATION_WINDOWS)
+    return windows.split(train, grid, most_windows=VALIDATION_WINDOWS)
 
 
-def choose(validations: Mapping[str, Scored | None]) -> str:
-    """Return the key with the smallest MAE on the validation windows.
+def mean_errors(scored: Sequence[Scored | None]) -> list[float | None]:
+    """Return the MAE of each; None where it was not scored, or left points without a finite forecast."""
+    found: list[float | None] = [None] * len(scored)
+    known = [(place, each) for place, each in enumerate(scored) if each is not None]
+    for some in grouped(known, key=lambda pair: id(pair[1].course)):
+        rows = scores.stacked([each for _, each in some])
+        whole = rows.on.all(axis=1) & (rows.count > 0)
+        for (place, _), error, is_whole in zip(some, scores.mae(rows).tolist(), whole.tolist(), strict=True):
+            found[place] = error if is_whole and np.isfinite(error) else None
+    return found
 
-    The first wins ties, and where none was scored. One that left points without a finite forecast is not chosen.
-    """
-    scored = {name: found for name, found in validations.items() if found is not None and len(found.actual)}
-    errors = {name: float(np.abs(found.errors()).mean()) for name, found in scored.items()}
-    finite = {name: error for name, error in errors.items() if np.isfinite(error)}
-    return min(finite, key=finite.__getitem__) if finite else next(iter(validations))
+
+def choose(errors: Mapping[str, float | None]) -> str:
+    """Return the key with the smallest MAE on the validation windows; the first wins ties, and where there is none."""
+    known = {name: error for name, error in errors.items() if error is not None}
+    return min(known, key=known.__getitem__) if known else next(iter(errors))
 
 
-def scorecard(scored: Scored, *, naive: Scored | None, train: Series, grid: Grid, zero_below: float = 0.0) -> Scorecard:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ToScore:
+    """One forecaster's points, with what its scorecard needs beside them."""
+
+    scored: Scored
+    naive: Scored | None
+    """Of seasonal naive on the same windows."""
+    train: Series
+    """Gives the scale of MASE and RMSSE."""
+
+
+def scorecards(wanted: Sequence[ToScore], *, grid: Grid, zero_below: float = 0.0) -> list[Scorecard]:
     """Return all metrics on the points with a finite forecast; None with a reason where one has no value.
 
-    `train` gives the scale of MASE and RMSSE; actuals of at most `zero_below` in size are left out of MAPE.
+    Actuals of at most `zero_below` in size are left out of MAPE.
     """
-    points = scored.finite()
-    baseline = None if naive is None else naive.select(np.isfinite(scored.yhat) & np.isfinite(naive.yhat))
-    metrics, reasons = scores.measure(points, train=train, grid=grid, zero_below=zero_below, naive=baseline)
-    compared = {} if baseline is None else scores.measure(baseline, train=train, grid=grid, zero_below=zero_below)[0]
-    span = iso(scored.instants, grid) if len(scored.instants) else [""]
+    return in_groups(
+        wanted,
+        key=lambda each: (id(each.scored.course), each.naive is None),
+        make=lambda some: _scorecards(some, grid, zero_below),
+    )
+
+
+def _scorecards(some: Sequence[ToScore], grid: Grid, zero_below: float) -> list[Scorecard]:
+    rows = scores.stacked([each.scored for each in some])
+    scale = scores.scale([each.train for each in some], grid)
+    naive = None
+    if some[0].naive is not None:
+        naive = scores.stacked([each.naive for each in some if each.naive is not None], among=rows.on)
+    measured = scores.measure_all(rows, scale=scale, zero_below=zero_below, naive=naive)
+    floors: Sequence[scores.Measured] = [({}, {})] * len(some)
+    if naive is not None:
+        floors = scores.measure_all(naive, scale=scale, zero_below=zero_below)
+    points = rows.on.sum(axis=1).tolist()
+    return [
+        _scorecard(each.scored.course, grid, metrics, reasons, floor, count)
+        for each, (metrics, reasons), (floor, _), count in zip(some, measured, floors, points, strict=True)
+    ]
+
+
+def _scorecard(
+    course: Course,
+    grid: Grid,
+    metrics: dict[str, float | None],
+    reasons: dict[str, str],
+    floor: dict[str, float | None],
+    count: int,
+) -> Scorecard:
+    times = windows.told(course, grid).times or [""]
     return Scorecard(
         metrics=metrics,
         reasons=reasons,
-        baseline=compared,
-        points=len(points.actual),
-        windows=len(np.unique(scored.window)),
-        test_start=span[0],
-        test_end=span[-1],
-        completeness=min(1.0, len(scored.actual) / scored.expected) if scored.expected else None,
+        baseline=floor,
+        points=count,
+        windows=len(set(course.number.tolist())),
+        test_start=times[0],
+        test_end=times[-1],
+        completeness=min(1.0, len(course) / course.expected) if course.expected else None,
     )
 
 
-def stability(champion: Scored, candidate: Scored) -> float | None:
-    """Return the WAPE between two forecasts of the same dates, in percent of the champion's; None without a scale."""
-    old, new = _shared(champion.finite(), candidate.finite())
-    size = float(np.abs(old.yhat).sum())
-    change = float(np.abs(new.yhat - old.yhat).sum())
-    if not len(old.yhat) or (size == 0 and change > 0):
-        return None
-    return 100.0 * change / size if size else 0.0
+def columns(scored: Scored, *, grid: Grid) -> Columns:
+    """Return the table of a bundle, complete: stamps as ISO text, NaN where there is no value."""
+    told = windows.told(scored.course, grid)
+    numbers = [np.where(np.isfinite(each), each, np.nan).tolist() for each in (scored.actual, scored.yhat)]
+    bounds = [np.where(np.isfinite(each), each, np.nan).tolist() for each in (scored.lower, scored.upper)]
+    return Columns(COLUMNS, (told.numbers, told.cutoffs, told.times, *numbers, *bounds))
 
 
-def compare(
-    *,
-    candidate: Scored,
-    naive: Scored,
-    naive_candidate: bool = False,
-    incumbent: Scored | None = None,
-    how: str = "none",
-    anchor: Scored | None = None,
-    champion: Scored | None = None,
-    realised: Scored | None = None,
-) -> gate.Comparison:
-    """Return the plain numbers for the gate; each pair is compared on the points that both forecast.
-
-    `how` is `none`, `stored`, `twin` or `same_recipe`; `incumbent` holds the predictions of the stored champion or of
-    the twin; `anchor` those of the anchor's recipe, for the ratchet; `champion` those of the stored champion on the
-    same windows, for stability; `realised` those of the stored champion on `dataset.since(...)`.
-    """
-    points = candidate.finite()
-    floor, _ = _shared(naive.finite(), points)
-    before, after = _shared(_none(points) if incumbent is None else incumbent.finite(), points)
-    best, beside = _shared(_none(points) if anchor is None else anchor.finite(), points)
-    since, now = _shared(_none(points) if realised is None else realised.finite(), points)
-    return gate.Comparison(
-        points=len(points.actual),
-        unscored=len(candidate.actual) - len(points.actual),
-        mae=scores.mae(points),
-        bias=scores.mean(points.errors()),
-        mean_absolute_actual=scores.mean(np.abs(points.actual)),
-        naive_mae=scores.mae(floor),
-        naive_candidate=naive_candidate,
-        incumbent=how,
-        incumbent_mae=scores.mae(before),
-        mae_beside_incumbent=scores.mae(after),
-        anchor_mae=scores.mae(best),
-        mae_beside_anchor=scores.mae(beside),
-        stability_percent=None if champion is None else stability(champion, points),
-        realised_points=len(since.actual),
-        realised_champion_mae=scores.mae(since),
-        realised_mae=scores.mae(now),
-    )
+def grouped(items: Iterable[T], *, key: Callable[[T], object]) -> list[list[T]]:
+    """Return the items in groups of equal keys, in the order in which they are met."""
+    groups: dict[object, list[T]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
+    return list(groups.values())
 
 
-def _none(scored: Scored) -> Scored:
-    return scored.select(np.zeros(len(scored.yhat), dtype=np.bool_))
+R = TypeVar("R")
 
 
-def _shared(one: Scored, other: Scored) -> tuple[Scored, Scored]:
-    """Return both on the stamps that both have."""
-    _, first, second = np.intersect1d(one.instants, other.instants, return_indices=True)
-    return one.select(first), other.select(second)
+def in_groups(items: Sequence[T], *, key: Callable[[T], object], make: Callable[[Sequence[T]], Sequence[R]]) -> list[R]:
+    """Return what `make` makes of each item, called once for each group of equal keys; in the order of the items."""
+    made: dict[int, R] = {}
+    for places in grouped(range(len(items)), key=lambda place: key(items[place])):
+        made.update(zip(places, make([items[place] for place in places]), strict=True))
+    return [made[place] for place in range(len(items))]

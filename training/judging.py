@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from registry import errors
+from registry.errors import PerennialError
 from registry.models import ModelVersion
 from registry.reports import Check, GateReport, Verdict
-from training import candidates, clock, dataset, evaluation, forecasting, gate
+from training import candidates, clock, comparing, forecasting, gate, windows
 from training.candidates import Candidate, Field
+from training.comparing import Beside
 from training.evaluation import Scored
 from training.trainers import table
 from training.trainers.base import Fitted, Forecaster, Refused
@@ -46,31 +47,58 @@ class _Incumbent:
     """What the stored forecaster says of the windows, also where it has seen them."""
     how: str = NONE
     scored: Scored | None = None
+    realised: Scored | None = None
+    """What it said of what came after it was fitted, where its recipe and data are those of the candidate."""
     warnings: tuple[str, ...] = ()
 
 
 def judge(fields: Sequence[Field]) -> list[Judged]:
     """Decide every case."""
-    incumbents = _twins(fields, [_incumbent(field) for field in fields])
-    return [_decide(field, incumbent) for field, incumbent in zip(fields, incumbents, strict=True)]
+    incumbents = _realised(fields, _twins(fields, _stored(fields)))
+    reports = _reports([(field, field.picked) for field in fields], incumbents)
+    floors = _floors(fields, incumbents, reports)
+    return [
+        floors.get(place) or _judged(field, incumbent, report)
+        for place, (field, incumbent, report) in enumerate(zip(fields, incumbents, reports, strict=True))
+    ]
 
 
-def _incumbent(field: Field) -> _Incumbent:
-    """Load the champion, and score its stored forecaster where it has not seen the windows."""
-    champion = field.case.run.registered_model.champion
-    if champion is None:
-        return _Incumbent()
-    try:
-        stored = forecasting.load(champion)
-        scored = evaluation.predict_windows(stored, field.case.split.windows)
-    except errors.PerennialError as error:
-        # Damaged, or of other columns: it must not block the retraining that replaces it; its recipe is in the row.
-        forecasting.note_failure(champion, error, at=clock.now())
-        told = f"The champion cannot answer, its recipe is scored instead: {error.sentence}"
-        return _Incumbent(champion=champion, how=_again(champion, field), warnings=(told,))
+def _stored(fields: Sequence[Field]) -> list[_Incumbent]:
+    """Load the champions, all at once, and score the stored forecasters where they have not seen the windows."""
+    known = [(place, champion) for place, field in enumerate(fields) if (champion := _champion(field)) is not None]
+    loaded = list(zip(known, forecasting.load_many([champion for _, champion in known]), strict=True))
+    sound = [(place, champion, each) for (place, champion), each in loaded if not isinstance(each, PerennialError)]
+    said = candidates.forecast_all(
+        [(champion.trainer, forecaster, fields[place].case.split.windows) for place, champion, forecaster in sound]
+    )
+    found = [_Incumbent() for _ in fields]
+    for (place, champion), error in loaded:
+        if isinstance(error, PerennialError):
+            found[place] = _mute(champion, fields[place], error)
+    for (place, champion, forecaster), scored in zip(sound, said, strict=True):
+        if isinstance(scored, PerennialError):
+            found[place] = _mute(champion, fields[place], scored)
+        else:
+            found[place] = _heard(champion, fields[place], forecaster, scored)
+    return found
+
+
+def _champion(field: Field) -> ModelVersion | None:
+    champion: ModelVersion | None = field.case.run.registered_model.champion
+    return champion
+
+
+def _mute(champion: ModelVersion, field: Field, error: PerennialError) -> _Incumbent:
+    """Return an incumbent that is damaged, or of other columns: it must not block the retraining that replaces it."""
+    forecasting.note_failure(champion, error, at=clock.now())
+    told = f"The champion cannot answer, its recipe is scored instead: {error.sentence}"
+    return _Incumbent(champion=champion, how=_again(champion, field), warnings=(told,))
+
+
+def _heard(champion: ModelVersion, field: Field, stored: Forecaster, said: Scored) -> _Incumbent:
     if _unseen(champion, field):
-        return _Incumbent(champion=champion, stored=stored, said=scored, how=STORED, scored=scored)
-    return _Incumbent(champion=champion, stored=stored, said=scored, how=_again(champion, field))
+        return _Incumbent(champion=champion, stored=stored, said=said, how=STORED, scored=said)
+    return _Incumbent(champion=champion, stored=stored, said=said, how=_again(champion, field))
 
 
 def _again(champion: ModelVersion, field: Field) -> str:
@@ -96,8 +124,22 @@ def _twins(fields: Sequence[Field], incumbents: Sequence[_Incumbent]) -> list[_I
     done = [_known_recipe(incumbent) for incumbent in incumbents]
     wanted = [place for place, incumbent in enumerate(done) if incumbent.how == TWIN]
     fits = candidates.fit_all([_order(fields[place], done[place]) for place in wanted])
+    twins = [
+        (place, champion.trainer, fit)
+        for place, fit in zip(wanted, fits, strict=True)
+        if isinstance(fit, Fitted) and (champion := done[place].champion)
+    ]
+    said = candidates.forecast_all(
+        [(trainer, fit.forecaster, fields[place].case.split.windows) for place, trainer, fit in twins]
+    )
     for place, fit in zip(wanted, fits, strict=True):
-        done[place] = _with_twin(fields[place], incumbents[place], fit)
+        if isinstance(fit, Refused):
+            done[place] = _no_twin(done[place], fit.sentence)
+    for (place, _, _), scored in zip(twins, said, strict=True):
+        if isinstance(scored, PerennialError):
+            done[place] = _no_twin(done[place], scored.sentence)
+        else:
+            done[place] = replace(done[place], scored=scored)
     return done
 
 
@@ -110,76 +152,102 @@ def _known_recipe(incumbent: _Incumbent) -> _Incumbent:
     return replace(incumbent, how=UNSCORED, warnings=(*incumbent.warnings, told))
 
 
+def _no_twin(incumbent: _Incumbent, why: str) -> _Incumbent:
+    # Without a twin there is nothing fair to compare with: the gate holds it for a person.
+    told = f"The champion's recipe could not be fitted again: {why}"
+    return replace(incumbent, how=UNSCORED, warnings=(*incumbent.warnings, told))
+
+
 def _order(field: Field, incumbent: _Incumbent) -> candidates.Order:
     champion, case = incumbent.champion, field.case
     assert champion is not None  # A twin is of a champion.
     return champion.trainer, case.split.train, champion.params, champion.seed, case.grid
 
 
-def _with_twin(field: Field, incumbent: _Incumbent, fit: Fitted | Refused) -> _Incumbent:
-    if isinstance(fit, Refused):
-        # Without a twin there is nothing fair to compare with: the gate holds it for a person.
-        told = f"The champion's recipe could not be fitted again: {fit.sentence}"
-        return replace(incumbent, how=UNSCORED, warnings=(*incumbent.warnings, told))
-    return replace(incumbent, scored=evaluation.predict_windows(fit.forecaster, field.case.split.windows))
+def _realised(fields: Sequence[Field], incumbents: Sequence[_Incumbent]) -> list[_Incumbent]:
+    """Ask the stored champions of candidates' own recipes about what came after they were fitted."""
+    done, wanted = list(incumbents), []
+    for place, (field, each) in enumerate(zip(fields, incumbents, strict=True)):
+        if each.how != SAME_RECIPE or each.stored is None or each.champion is None or each.champion.fit_end is None:
+            continue
+        since = windows.since(field.case.series, field.case.grid, forecasting.stamp(each.champion.fit_end))
+        if since is not None:
+            wanted.append((place, each.champion.trainer, each.stored, since))
+    said = candidates.forecast_all([(trainer, stored, (since,)) for _, trainer, stored, since in wanted])
+    for (place, _, _, _), scored in zip(wanted, said, strict=True):
+        if isinstance(scored, Scored):
+            done[place] = replace(done[place], realised=scored)
+    return done
 
 
-def _decide(field: Field, incumbent: _Incumbent) -> Judged:
-    report = _report(field, field.picked, incumbent)
-    warnings = (*field.case.warnings, *field.warnings, *incumbent.warnings)
-    if report.verdict is Verdict.FAILED and incumbent.champion is None and field.picked is not field.naive:
-        return _floor(field, report, incumbent, warnings)
-    return Judged(
-        field=field,
-        candidate=field.picked,
-        report=report,
-        champion=incumbent.champion,
-        stored=incumbent.stored,
-        cause=_cause(field, report, incumbent),
-        warnings=warnings,
-    )
+def _reports(wanted: Sequence[tuple[Field, Candidate]], incumbents: Sequence[_Incumbent]) -> list[GateReport]:
+    beside = [_beside(*each, incumbent) for each, incumbent in zip(wanted, incumbents, strict=True)]
+    compared = zip(wanted, incumbents, comparing.compare_all(beside), strict=True)
+    return [
+        gate.decide(
+            comparison,
+            field.case.policy.gate_limits,
+            incumbent_version=str(incumbent.champion.pk) if incumbent.champion else "",
+            snapshot=field.case.snapshot.digest,
+        )
+        for (field, _), incumbent, comparison in compared
+    ]
 
 
-def _cause(field: Field, report: GateReport, incumbent: _Incumbent) -> str:
-    first_naive = incumbent.champion is None and field.picked is field.naive
-    return "floor" if first_naive and report.verdict is Verdict.PASSED else "gate"
-
-
-def _floor(field: Field, refused: GateReport, incumbent: _Incumbent, warnings: tuple[str, ...]) -> Judged:
-    """Let seasonal naive serve where the picked recipe failed and nothing serves yet; both stand in the report."""
-    report = _report(field, field.naive, incumbent)
-    told = Check(rule="picked", outcome="warned", sentence=f"{field.picked.trainer} was refused: {refused.reason}")
-    reason = f"{told.sentence} {report.reason}" if report.verdict is Verdict.PASSED else report.reason
-    report = replace(report, reason=reason, checks=(told, *report.checks))
-    return Judged(
-        field=field, candidate=field.naive, report=report, champion=None, stored=None, cause="floor", warnings=warnings
-    )
-
-
-def _report(field: Field, candidate: Candidate, incumbent: _Incumbent) -> GateReport:
-    case = field.case
-    comparison = evaluation.compare(
+def _beside(field: Field, candidate: Candidate, incumbent: _Incumbent) -> Beside:
+    return Beside(
         candidate=candidate.test,
         naive=field.naive.test,
         naive_candidate=candidate is field.naive,
         incumbent=incumbent.scored,
         how=incumbent.how,
         champion=incumbent.said,
-        realised=_realised(field, incumbent),
-    )
-    version = incumbent.champion
-    return gate.decide(
-        comparison,
-        case.policy.gate_limits,
-        incumbent_version=str(version.pk) if version else "",
-        snapshot=case.snapshot.digest,
+        realised=incumbent.realised,
     )
 
 
-def _realised(field: Field, incumbent: _Incumbent) -> Scored | None:
-    """Return the stored champion's forecasts of what came after it was fitted, against what came true."""
-    champion = incumbent.champion
-    if incumbent.stored is None or champion is None or champion.fit_end is None or incumbent.how != SAME_RECIPE:
-        return None
-    window = dataset.since(field.case.series, field.case.grid, forecasting.stamp(champion.fit_end))
-    return None if window is None else evaluation.predict_windows(incumbent.stored, [window])
+def _judged(field: Field, incumbent: _Incumbent, report: GateReport) -> Judged:
+    first_naive = incumbent.champion is None and field.picked is field.naive
+    return Judged(
+        field=field,
+        candidate=field.picked,
+        report=report,
+        champion=incumbent.champion,
+        stored=incumbent.stored,
+        cause="floor" if first_naive and report.verdict is Verdict.PASSED else "gate",
+        warnings=_warnings(field, incumbent),
+    )
+
+
+def _warnings(field: Field, incumbent: _Incumbent) -> tuple[str, ...]:
+    return (*field.case.warnings, *field.warnings, *incumbent.warnings)
+
+
+def _floors(
+    fields: Sequence[Field], incumbents: Sequence[_Incumbent], reports: Sequence[GateReport]
+) -> dict[int, Judged]:
+    """Let seasonal naive serve where the picked recipe failed and nothing serves yet; both stand in the report."""
+    places = [
+        place
+        for place, (field, incumbent, report) in enumerate(zip(fields, incumbents, reports, strict=True))
+        if report.verdict is Verdict.FAILED and incumbent.champion is None and field.picked is not field.naive
+    ]
+    naive = _reports([(fields[place], fields[place].naive) for place in places], [incumbents[p] for p in places])
+    return {
+        place: _floor(fields[place], reports[place], report, incumbents[place])
+        for place, report in zip(places, naive, strict=True)
+    }
+
+
+def _floor(field: Field, refused: GateReport, report: GateReport, incumbent: _Incumbent) -> Judged:
+    told = Check(rule="picked", outcome="warned", sentence=f"{field.picked.trainer} was refused: {refused.reason}")
+    reason = f"{told.sentence} {report.reason}" if report.verdict is Verdict.PASSED else report.reason
+    return Judged(
+        field=field,
+        candidate=field.naive,
+        report=replace(report, reason=reason, checks=(told, *report.checks)),
+        champion=None,
+        stored=None,
+        cause="floor",
+        warnings=_warnings(field, incumbent),
+    )

@@ -7,20 +7,20 @@ import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 
 import numpy as np
 
-from registry import bundle
-from registry.bundle.tables import Table
-from registry.lifecycle import Registration, Stored
+from registry import bundle, errors
+from registry.bundle import Columns
 from registry.models import Fleet
 from registry.reports import Check, Scorecard, Verdict
-from training import candidates, dataset, evaluation, forecasting, gate
+from training import candidates, evaluation, forecasting, gate, windows
 from training.cases import Case
+from training.evaluation import ToScore
 from training.judging import Judged
-from training.publishing import Publication
 from training.trainers import table
-from training.trainers.base import Fitted, Forecaster, Grid, Points, Prediction, Refused, Series
+from training.trainers.base import Asked, Fitted, Forecaster, Grid, Points, Prediction, Refused, Series
 
 LIBRARIES = ("numpy", "pandas", "prophet", "scikit-learn", "skops")
 
@@ -50,8 +50,55 @@ class Sealed:
 
 def seal(judged: Sequence[Judged], *, at: datetime) -> list[Sealed]:
     """Refit what is accepted, pack every candidate, and read the bytes back."""
+    drafts = _drafts(judged, at)
+    predictions = _predict([(draft, draft.fitted.forecaster) for draft in drafts])
+    read = [forecasting.parse(draft.content, trainer=draft.judged.candidate.trainer) for draft in drafts]
+    again = _predict(list(zip(drafts, read, strict=True)))
+    return [_sealed(*each) for each in zip(drafts, predictions, again, strict=True)]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Draft:
+    """A packed candidate before its bytes were tried."""
+
+    judged: Judged
+    fitted: Fitted
+    refitted: bool
+    scorecard: Scorecard
+    content: bytes
+    at: Points
+
+
+def _drafts(judged: Sequence[Judged], at: datetime) -> list[_Draft]:
     refits = _refit([each for each in judged if _refits(each)])
-    return [_seal(each, refits.get(id(each)), at) for each in judged]
+    cards = _scorecards(judged)
+    drafts = []
+    for each, scorecard in zip(judged, cards, strict=True):
+        refit = refits.get(id(each))
+        fitted = refit or each.candidate.fitted
+        drafts.append(
+            _Draft(
+                judged=each,
+                fitted=fitted,
+                refitted=refit is not None,
+                scorecard=scorecard,
+                content=_packed(each, fitted, scorecard, refitted=refit is not None, at=at),
+                at=_serving_points(each.field.case),
+            )
+        )
+    return drafts
+
+
+def _scorecards(judged: Sequence[Judged]) -> list[Scorecard]:
+    if not judged:
+        return []
+    case = judged[0].field.case
+    settings = case.run.registered_model.fleet.metric_settings
+    wanted = [
+        ToScore(scored=each.candidate.test, naive=each.field.naive.test, train=each.field.case.split.train)
+        for each in judged
+    ]
+    return evaluation.scorecards(wanted, grid=case.grid, zero_below=settings.zero_below)
 
 
 def _refits(judged: Judged) -> bool:
@@ -76,75 +123,71 @@ def _refit(accepted: Sequence[Judged]) -> dict[int, Fitted]:
     return {id(each): fit for each, fit in done if isinstance(fit, Fitted)}
 
 
-def _seal(judged: Judged, refit: Fitted | None, at: datetime) -> Sealed:
-    case, candidate = judged.field.case, judged.candidate
-    fitted = refit or candidate.fitted
-    scorecard = evaluation.scorecard(
-        candidate.test,
-        naive=judged.field.naive.test,
-        train=case.split.train,
-        grid=case.grid,
-        zero_below=case.run.registered_model.fleet.metric_settings.zero_below,
-    )
-    content = bundle.pack(_bundle(judged, fitted, scorecard, refitted=refit is not None, at=at))
-    where = _serving_points(case.series, case)
-    prediction = fitted.forecaster.predict(case.series, where)
-    again = _read_back(content, candidate.trainer, case.series, where)
-    check = gate.check_artifact(predicted=again, again=[float(value) for value in prediction.yhat], expected=len(where))
+def _serving_points(case: Case) -> Points:
+    """Return where the forecaster will be asked: the next horizon, or for a regression the rows of the last window."""
+    if case.grid.kind == Fleet.Kind.FORECAST:
+        return windows.future(case.series, case.grid)
+    return case.split.windows[-1].at
+
+
+def _predict(drafts: Sequence[tuple[_Draft, Forecaster]]) -> list[Prediction]:
+    """Return what each forecaster says where it will be asked, one call for each trainer."""
+
+    def ask(some: Sequence[tuple[_Draft, Forecaster]]) -> list[Prediction]:
+        asked = [Asked(forecaster=each, observed=draft.judged.field.case.series, at=draft.at) for draft, each in some]
+        answers = table.find(some[0][0].judged.candidate.trainer).predict_many(asked)
+        for answer in answers:
+            if isinstance(answer, errors.PerennialError):
+                raise answer
+        return list(answers)
+
+    return evaluation.in_groups(drafts, key=lambda each: each[0].judged.candidate.trainer, make=ask)
+
+
+def _sealed(draft: _Draft, prediction: Prediction, again: Prediction) -> Sealed:
+    check = gate.check_artifact(predicted=again.yhat.tolist(), again=prediction.yhat.tolist(), expected=len(draft.at))
     return Sealed(
-        judged=judged,
-        fitted=fitted,
-        refitted=refit is not None,
-        scorecard=scorecard,
-        content=content,
+        judged=draft.judged,
+        fitted=draft.fitted,
+        refitted=draft.refitted,
+        scorecard=draft.scorecard,
+        content=draft.content,
         check=check,
-        at=where,
+        at=draft.at,
         prediction=prediction,
     )
 
 
-def _serving_points(series: Series, case: Case) -> Points:
-    """Return where the forecaster will be asked: the next horizon, or for a regression the rows of the last window."""
-    if case.grid.kind == Fleet.Kind.FORECAST:
-        return dataset.future(series, case.grid)
-    return case.split.windows[-1].at
-
-
-def _read_back(content: bytes, trainer: str, series: Series, at: Points) -> list[float]:
-    forecaster: Forecaster = forecasting.parse(content, trainer=trainer)
-    return [float(value) for value in forecaster.predict(series, at).yhat]
-
-
-def _bundle(judged: Judged, fitted: Fitted, scorecard: Scorecard, *, refitted: bool, at: datetime) -> bundle.Bundle:
+def _packed(judged: Judged, fitted: Fitted, scorecard: Scorecard, *, refitted: bool, at: datetime) -> bytes:
     candidate, case = judged.candidate, judged.field.case
-    trainer = table.find(candidate.trainer)
-    return bundle.Bundle(
-        format=trainer.format,
+    content = bundle.Bundle(
+        format=table.find(candidate.trainer).format,
         forecaster=fitted.forecaster.dump(),
         metadata=_metadata(judged, fitted, scorecard, refitted=refitted, at=at),
-        feature_importance=dict(fitted.feature_importance),
-        validation=_predictions(candidate.validation, case.grid),
-        test=_predictions(candidate.test, case.grid),
-        context=_context(case.series, case.grid, fit_end=_fit_end(judged, refitted=refitted)),
+        feature_importance=fitted.feature_importance,
     )
+    tables = {
+        "validation": _predictions(candidate.validation, case.grid),
+        "test": _predictions(candidate.test, case.grid),
+        "context": _context(case.series, case.grid, fit_end=fit_end(judged, refitted=refitted)),
+    }
+    return bundle.pack(content, by_columns=tables)
 
 
-def _predictions(scored: evaluation.Scored | None, grid: Grid) -> Table:
-    return Table() if scored is None else Table(*evaluation.table(scored, grid=grid))
+def _predictions(scored: evaluation.Scored | None, grid: Grid) -> Columns:
+    return Columns() if scored is None else evaluation.columns(scored, grid=grid)
 
 
-def _context(series: Series, grid: Grid, *, fit_end: np.datetime64) -> Table:
+def _context(series: Series, grid: Grid, *, fit_end: np.datetime64) -> Columns:
     """Return the last two seasons before the fit ended, which a forecaster may need to be told."""
-    last = series.until(fit_end)
-    last = last.slice(max(0, len(last) - 2 * grid.season_length), None)
-    rows = zip(evaluation.iso(last.instants, grid), last.target, last.features, strict=True)
-    return Table(
-        columns=("time", "y", *last.feature_names),
-        rows=tuple((time, float(y), *(float(value) for value in features)) for time, y, features in rows),
-    )
+    known = series.until(fit_end)
+    last = known.slice(max(0, len(known) - 2 * grid.season_length), None)
+    cells = (windows.iso(last.instants, grid), last.target.tolist(), *last.features.T.tolist())
+    return Columns(("time", "y", *last.feature_names), cells)
 
 
-def _fit_end(judged: Judged, *, refitted: bool) -> np.datetime64:
+def fit_end(judged: Judged, *, refitted: bool) -> np.datetime64:
+    """Return the last stamp that the forecaster was fitted on."""
     case = judged.field.case
     fitted_on = case.series if refitted else case.split.train
     last: np.datetime64 = fitted_on.instants[-1]
@@ -164,7 +207,7 @@ def _metadata(
         "data_start": str(case.series.instants[0]),
         "data_end": str(case.series.instants[-1]),
         "train_end": str(case.split.train.instants[-1]),
-        "fit_end": str(_fit_end(judged, refitted=refitted)),
+        "fit_end": str(fit_end(judged, refitted=refitted)),
         "refitted": refitted,
         "metrics": dict(scorecard.metrics),
         "features": list(case.series.feature_names),
@@ -172,68 +215,14 @@ def _metadata(
         "seed": case.seed,
         "snapshot": case.snapshot.digest,
         "library_versions": libraries(),
+        "fit": dict(fitted.notes),
     }
 
 
+@cache
 def libraries() -> dict[str, str]:
     """Return the versions of what a fit depends on."""
     return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in LIBRARIES}}
-
-
-def registration(sealed: Sealed, stored: Stored) -> Registration:
-    """Return what the registry is told of a sealed case; the version's id is the run's."""
-    judged, case = sealed.judged, sealed.judged.field.case
-    instants = forecasting.instants(
-        np.array([case.series.instants[0], case.split.train.instants[-1], _fit_end(judged, refitted=sealed.refitted)])
-    )
-    return Registration(
-        version_id=case.run.pk,
-        registered_model_id=case.run.registered_model_id,
-        stored=stored,
-        trainer=judged.candidate.trainer,
-        params=dict(sealed.fitted.params),
-        scorecard=sealed.scorecard,
-        data_start=instants[0],
-        train_end=instants[1],
-        fit_end=instants[2],
-        rows=len(case.series),
-        features=list(case.series.feature_names),
-        snapshot_digest=case.snapshot.digest,
-        seed=case.seed,
-        library_versions=libraries(),
-        refitted=sealed.refitted,
-    )
-
-
-def forecast(sealed: Sealed, *, at: datetime) -> Publication | None:
-    """Return the forecast that the version publishes; None for a regression, which needs features to answer."""
-    case = sealed.judged.field.case
-    if case.grid.kind != Fleet.Kind.FORECAST:
-        return None
-    cutoff = forecasting.instants(case.series.instants[-1:])[0]
-    return forecasting.publication(
-        case.run.pk,
-        cutoff=cutoff,
-        time=forecasting.instants(sealed.at.instants),
-        prediction=sealed.prediction,
-        published_at=at,
-    )
-
-
-def refreshed(judged: Judged, *, at: datetime) -> Publication | None:
-    """Return the champion's forecast from the newest observations, for a champion that stays."""
-    case = judged.field.case
-    if judged.stored is None or judged.champion is None or case.grid.kind != Fleet.Kind.FORECAST:
-        return None
-    where = dataset.future(case.series, case.grid)
-    cutoff = forecasting.instants(case.series.instants[-1:])[0]
-    return forecasting.publication(
-        judged.champion.pk,
-        cutoff=cutoff,
-        time=forecasting.instants(where.instants),
-        prediction=judged.stored.predict(case.series, where),
-        published_at=at,
-    )
 
 
 def refusal_of(sealed: Sealed) -> Refused | None:

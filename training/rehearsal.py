@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from registry.models import Fleet, RegisteredModel
-from training import cases, dataset, policies, runs, sources
+from training import cases, dataset, policies, runs, sources, windows
 from training.models import RetrainingPolicy
 from training.trainers.base import Grid, Refused, Series
 
@@ -95,7 +95,7 @@ def _rehearsed(model: RegisteredModel, policy: RetrainingPolicy, stage: _Stage, 
         return _refused(base, Refused(code="no_data", sentence=told, next_step=step))
     found = cases.examine(series, expectations=policy.expectations, grid=stage.grid, now=stage.now)
     base = replace(base, rows=len(series), start=_stamp(series, 0), end=_stamp(series, -1), warnings=found.warnings)
-    split = found.refused or dataset.split(found.series, stage.grid)
+    split = found.refused or windows.split(found.series, stage.grid)
     if isinstance(split, Refused):
         return _refused(base, split)
     test_rows = sum(len(window.at) for window in split.windows)

@@ -10,13 +10,26 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from time import monotonic
+from uuid import UUID
 
 from django.db import transaction
 
 from registry import lifecycle
 from registry.reports import Verdict
-from training import candidates, cases, chunks, clock, judging, outcomes, packing, publishing
+from training import (
+    candidates,
+    cases,
+    chunks,
+    clock,
+    evaluation,
+    judging,
+    outcomes,
+    packing,
+    publishing,
+    records,
+)
 from training.heartbeat import Pulse
+from training.judging import Judged
 from training.models import RetrainingPolicy, Snapshot, TrainingRun
 from training.outcomes import Outcome
 from training.packing import Sealed
@@ -88,17 +101,17 @@ def _refused(refusal: cases.Refusal) -> Outcome:
 
 def _commit(work: Work, sealed: Sequence[Sealed], refused: Sequence[Outcome], *, seconds: float) -> list[Outcome]:
     """Write versions, pointers, forecasts and run rows in one transaction, for the runs that are still ours."""
-    stored = {each.judged.field.case.run.pk: _store(each) for each in sealed}
+    stored = _stored(sealed)
     at = clock.now()
     # Forecast before the transaction: nothing is computed while rows are locked.
-    fresh = {each.judged.field.case.run.pk: packing.refreshed(each.judged, at=at) for each in sealed if _stays(each)}
+    fresh = records.refreshed([each.judged for each in sealed if _stays(each)], at=at)
     with transaction.atomic():
         ours = outcomes.held(work.claim, [run.pk for run in work.runs])
-        kept = [each for each in sealed if each.judged.field.case.run.pk in ours]
-        registrations = [packing.registration(each, stored[each.judged.field.case.run.pk]) for each in kept]
+        kept = [each for each in sealed if _run_of(each.judged) in ours]
+        registrations = [records.registration(each, stored[_run_of(each.judged)]) for each in kept]
         lifecycle.register(registrations, actor=ACTOR, cause="retrain", at=at)
-        publishing.publish([row for each in kept if (row := packing.forecast(each, at=at))])
-        publishing.publish([row for run_id, row in fresh.items() if row is not None and run_id in ours])
+        publishing.publish(records.forecasts(kept, at=at))
+        publishing.publish([row for judged, row in fresh if _run_of(judged) in ours])
         ended = [*_place(kept, at=at), *(outcome for outcome in refused if outcome.run_id in ours)]
         ended = [replace(each, details=replace(each.details, seconds=round(seconds, 3))) for each in ended]
         outcomes.close(ended, at=at)
@@ -106,8 +119,17 @@ def _commit(work: Work, sealed: Sequence[Sealed], refused: Sequence[Outcome], *,
     return ended
 
 
-def _store(sealed: Sealed) -> lifecycle.Stored:
-    return lifecycle.store_artifacts([sealed.content], format=sealed.format)[0]
+def _stored(sealed: Sequence[Sealed]) -> dict[UUID, lifecycle.Stored]:
+    """Store the bytes of all, those of one format in few objects; return where each run's lie."""
+    kept: dict[UUID, lifecycle.Stored] = {}
+    for some in evaluation.grouped(sealed, key=lambda each: each.format):
+        found = lifecycle.store_artifacts([each.content for each in some], format=some[0].format)
+        kept.update({_run_of(each.judged): stored for each, stored in zip(some, found, strict=True)})
+    return kept
+
+
+def _run_of(judged: Judged) -> UUID:
+    return judged.field.case.run.pk
 
 
 def _place(kept: Sequence[Sealed], *, at: datetime) -> list[Outcome]:

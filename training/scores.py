@@ -1,21 +1,26 @@
-"""The metrics of one set of points, each by its stated formula; one without a value is None with a reason. Pure."""
+"""The metrics of points, each by its stated formula, for many series at once; one without a value is None. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from training.trainers import seasonal_naive
 from training.trainers.base import Floats, Grid, Series
 
 Measured = tuple[dict[str, float | None], dict[str, str]]
+Mask = NDArray[np.bool_]
 NO_POINTS = "No point has both an actual and a finite forecast."
+NOT_FINITE = "The value is not finite."
 
 
 class Points(Protocol):
-    """Actuals beside forecasts, (n,) each; bounds may be NaN, the others are finite."""
+    """Actuals beside forecasts, (n,) each; bounds may be NaN, actuals are finite."""
 
     @property
     def actual(self) -> Floats: ...
@@ -27,119 +32,187 @@ class Points(Protocol):
     def upper(self) -> Floats: ...
 
 
-Formula = Callable[[Points], "float | str"]
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Rows:
+    """The points of m series on n places each; what is not `on` does not count."""
+
+    actual: Floats
+    """(m, n)"""
+    yhat: Floats
+    lower: Floats
+    upper: Floats
+    on: Mask
+
+    @property
+    def count(self) -> Floats:
+        """Return how many points count. (m,)"""
+        return np.asarray(self.on.sum(axis=1), dtype=np.float64)
+
+    @cached_property
+    def errors(self) -> Floats:
+        """Return forecast minus actual, 0 where it does not count. (m, n)"""
+        return np.asarray(np.where(self.on, self.yhat - self.actual, 0.0))
 
 
-def mean(values: Floats) -> float | None:
-    """Return the mean; None of nothing."""
-    return float(values.mean()) if len(values) else None
+def stacked(points: Sequence[Points], *, among: Mask | None = None) -> Rows:
+    """Return points of series on the same places, counting those with a finite forecast, and `among` those given."""
+    actual, yhat, lower, upper = (
+        np.array([getattr(each, name) for each in points], dtype=np.float64).reshape(len(points), -1)
+        for name in ("actual", "yhat", "lower", "upper")
+    )
+    on = np.isfinite(yhat) if among is None else np.isfinite(yhat) & among
+    return Rows(actual=actual, yhat=yhat, lower=lower, upper=upper, on=on)
 
 
-def mae(points: Points) -> float | None:
-    """Return the mean absolute error, in the fleet's unit."""
-    return mean(np.abs(points.yhat - points.actual))
+def mean(values: Floats, on: Mask) -> Floats:
+    """Return the mean of what counts in each row, NaN of nothing. (m,)"""
+    count = on.sum(axis=1)
+    total = np.where(on, values, 0.0).sum(axis=1)
+    return np.asarray(np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0))
+
+
+def mae(rows: Rows) -> Floats:
+    """Return the mean absolute error of each row, in the fleet's unit; NaN of nothing. (m,)"""
+    return mean(np.abs(rows.errors), rows.on)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Scale:
+    """How far seasonal naive errs inside the train parts of m series: what MASE and RMSSE are relative to."""
+
+    absolute: Floats
+    """(m,) mean of |difference of a season|; NaN where there is none."""
+    square: Floats
+
+
+def scale(train: Sequence[Series], grid: Grid) -> Scale:
+    """Return the scale of each train part (Hyndman and Koehler 2006)."""
+    steps = [seasonal_naive.differences(series, grid) for series in train]
+    with np.errstate(all="ignore"):
+        return Scale(
+            absolute=np.array([np.abs(each).mean() if len(each) else np.nan for each in steps]),
+            square=np.array([np.square(each).mean() if len(each) else np.nan for each in steps]),
+        )
+
+
+Found = tuple[Floats, Sequence[tuple[Mask, str]]]
+"""Values (m,), and which of them are none and why: the first reason that holds."""
 
 
 def measure(
     points: Points, *, train: Series, grid: Grid, zero_below: float = 0.0, naive: Points | None = None
 ) -> Measured:
-    """Return every metric, and the reason of each that is None; `mape` always says what it left out."""
+    """Return every metric of one series, and the reason of each that is None; `mape` always says what it left out."""
+    floor = None if naive is None else stacked([naive])
+    return measure_all(stacked([points]), scale=scale([train], grid), zero_below=zero_below, naive=floor)[0]
+
+
+def measure_all(rows: Rows, *, scale: Scale, zero_below: float = 0.0, naive: Rows | None = None) -> list[Measured]:
+    """Return what `measure` does for each row; `naive` counts the points of `rows` alone."""
     # Values near the largest or smallest float overflow or vanish; the metric is then null, with that reason.
     with np.errstate(all="ignore"):
-        formulas = _formulas(seasonal_naive.differences(train, grid), naive, zero_below)
-        found = {name: formula(points) if len(points.actual) else NO_POINTS for name, formula in formulas.items()}
-    return _settled(found, _left_out(points, zero_below))
+        found = {name: formula() for name, formula in _formulas(rows, scale, naive, zero_below).items()}
+        left_out = (rows.on & (np.abs(rows.actual) <= zero_below)).sum(axis=1)
+    columns = {name: _settled(values, [(rows.count == 0, NO_POINTS), *why]) for name, (values, why) in found.items()}
+    return [_row(columns, place, int(left_out[place])) for place in range(len(rows.on))]
 
 
-def _formulas(steps: Floats, naive: Points | None, zero_below: float) -> dict[str, Formula]:
+def _formulas(rows: Rows, scale: Scale, naive: Rows | None, zero_below: float) -> dict[str, Callable[[], Found]]:
+    errors, on = rows.errors, rows.on
     return {
-        "mae": lambda p: float(np.abs(p.yhat - p.actual).mean()),
-        "rmse": lambda p: float(np.sqrt(np.square(p.yhat - p.actual).mean())),
-        "bias": lambda p: float((p.yhat - p.actual).mean()),
-        "mape": lambda p: _mape(p, zero_below),
-        "smape": _smape,
-        "wape": _wape,
-        "mase": lambda p: _scaled(np.abs(p.yhat - p.actual).mean(), np.abs(steps)),
-        "rmsse": lambda p: _root(_scaled(np.square(p.yhat - p.actual).mean(), np.square(steps))),
-        "r_squared": _r_squared,
-        "coverage": _coverage,
-        "relative_mae": lambda p: _relative(p, naive),
+        "mae": lambda: (mae(rows), ()),
+        "rmse": lambda: (np.sqrt(mean(np.square(errors), on)), ()),
+        "bias": lambda: (mean(errors, on), ()),
+        "mape": lambda: _mape(rows, zero_below),
+        "smape": lambda: _smape(rows),
+        "wape": lambda: _wape(rows),
+        "mase": lambda: _scaled(mae(rows), scale.absolute),
+        "rmsse": lambda: _root(_scaled(mean(np.square(errors), on), scale.square)),
+        "r_squared": lambda: _r_squared(rows),
+        "coverage": lambda: _coverage(rows),
+        "relative_mae": lambda: _relative(rows, naive),
     }
 
 
-def _settled(found: dict[str, float | str], left_out: int) -> Measured:
+def _settled(values: Floats, why: Sequence[tuple[Mask, str]]) -> list[float | str]:
+    """Return each value, or why it has none."""
+    settled: list[float | str] = [value if np.isfinite(value) else NOT_FINITE for value in values.tolist()]
+    for mask, reason in reversed(why):
+        for place in np.flatnonzero(mask):
+            settled[place] = reason
+    return settled
+
+
+def _row(columns: dict[str, list[float | str]], place: int, left_out: int) -> Measured:
     metrics: dict[str, float | None] = {}
     reasons: dict[str, str] = {}
-    for name, value in found.items():
-        if isinstance(value, float) and np.isfinite(value):
+    for name, values in columns.items():
+        value = values[place]
+        if isinstance(value, str):
+            metrics[name], reasons[name] = None, value
+        else:
             metrics[name] = value
-            continue
-        metrics[name] = None
-        reasons[name] = value if isinstance(value, str) else "The value is not finite."
     if left_out and metrics["mape"] is not None:
         reasons["mape"] = f"{left_out} points with an actual of zero were left out."
     return metrics, reasons
 
 
-def _left_out(points: Points, zero_below: float) -> int:
-    return int((np.abs(points.actual) <= zero_below).sum())
-
-
-def _mape(points: Points, zero_below: float) -> float | str:
+def _mape(rows: Rows, zero_below: float) -> Found:
     """Mean of |error| / |actual| over actuals above `zero_below` in size; a ratio, not percent."""
-    counted = np.abs(points.actual) > zero_below
-    if not counted.any():
-        return "All actuals are zero."
-    return float(np.abs((points.yhat - points.actual)[counted] / points.actual[counted]).mean())
+    counted = rows.on & (np.abs(rows.actual) > zero_below)
+    ratio = np.abs(np.divide(rows.errors, rows.actual, out=np.zeros_like(rows.actual), where=counted))
+    return mean(ratio, counted), [(np.asarray(~counted.any(axis=1)), "All actuals are zero.")]
 
 
-def _smape(points: Points) -> float:
+def _smape(rows: Rows) -> Found:
     """Mean of 2 |error| / (|actual| + |forecast|), 0 to 2; a point where both are zero counts as 0."""
-    size = np.abs(points.actual) + np.abs(points.yhat)
-    error = 2 * np.abs(points.yhat - points.actual)
-    return float(np.divide(error, size, out=np.zeros_like(error), where=size > 0).mean())
+    size = np.abs(rows.actual) + np.abs(rows.yhat)
+    ratio = np.divide(2 * np.abs(rows.errors), size, out=np.zeros_like(size), where=rows.on & (size > 0))
+    return mean(ratio, rows.on), ()
 
 
-def _wape(points: Points) -> float | str:
+def _wape(rows: Rows) -> Found:
     """Sum of |error| over sum of |actual|; a ratio."""
-    size = np.abs(points.actual).sum()
-    return float(np.abs(points.yhat - points.actual).sum() / size) if size else "All actuals are zero."
+    size = np.where(rows.on, np.abs(rows.actual), 0.0).sum(axis=1)
+    return np.abs(rows.errors).sum(axis=1) / size, [(size == 0, "All actuals are zero.")]
 
 
-def _r_squared(points: Points) -> float | str:
+def _r_squared(rows: Rows) -> Found:
     """1 - sum of squared errors / sum of squared deviations of the actuals from their mean."""
-    if np.ptp(points.actual) == 0:
-        return "The actuals are constant."
-    spread = np.square(points.actual - points.actual.mean()).sum()
-    return float(1 - np.square(points.yhat - points.actual).sum() / spread)
+    middle = mean(rows.actual, rows.on)[:, None]
+    spread = np.where(rows.on, np.square(rows.actual - middle), 0.0).sum(axis=1)
+    low = np.where(rows.on, rows.actual, np.inf).min(axis=1, initial=np.inf)
+    high = np.where(rows.on, rows.actual, -np.inf).max(axis=1, initial=-np.inf)
+    return 1 - np.square(rows.errors).sum(axis=1) / spread, [(high <= low, "The actuals are constant.")]
 
 
-def _coverage(points: Points) -> float | str:
+def _coverage(rows: Rows) -> Found:
     """Share of actuals inside the interval, bounds counted."""
-    known = np.isfinite(points.lower) & np.isfinite(points.upper)
-    if not known.any():
-        return "The forecaster gives no interval."
-    inside = (points.lower <= points.actual) & (points.actual <= points.upper)
-    return float(inside[known].mean())
+    known = rows.on & np.isfinite(rows.lower) & np.isfinite(rows.upper)
+    inside = (rows.lower <= rows.actual) & (rows.actual <= rows.upper)
+    return mean(inside.astype(np.float64), known), [
+        (np.asarray(~known.any(axis=1)), "The forecaster gives no interval.")
+    ]
 
 
-def _relative(points: Points, naive: Points | None) -> float | str:
+def _relative(rows: Rows, naive: Rows | None) -> Found:
     """MAE over that of seasonal naive on the same points."""
+    every = np.ones(len(rows.on), dtype=np.bool_)
     if naive is None:
-        return "Seasonal naive was not scored."
-    floor = mae(naive)
-    if not floor:
-        return "Seasonal naive makes no error on these points." if floor == 0 else NO_POINTS
-    return float(np.abs(points.yhat - points.actual).mean() / floor)
+        return np.full(len(rows.on), np.nan), [(every, "Seasonal naive was not scored.")]
+    both = rows.on & naive.on
+    floor = mean(np.abs(naive.errors), both)
+    why = [(np.isnan(floor), NO_POINTS), (floor == 0, "Seasonal naive makes no error on these points.")]
+    return mae(rows) / floor, why
 
 
-def _scaled(error: float, steps: Floats) -> float | str:
-    """Error over its mean for seasonal naive inside the train part (Hyndman and Koehler 2006)."""
-    if not len(steps):
-        return "The train part has no two observations one season apart."
-    scale = float(steps.mean())
-    return float(error / scale) if scale else "Seasonal naive makes no error in the train part."
+def _scaled(error: Floats, scale: Floats) -> Found:
+    """Error over its mean for seasonal naive inside the train part."""
+    return error / scale, [
+        (np.isnan(scale), "The train part has no two observations one season apart."),
+        (scale == 0, "Seasonal naive makes no error in the train part."),
+    ]
 
 
-def _root(value: float | str) -> float | str:
-    return value if isinstance(value, str) else float(np.sqrt(value))
+def _root(found: Found) -> Found:
+    return np.sqrt(found[0]), found[1]

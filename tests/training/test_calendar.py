@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from registry.errors import Invalid
 from tests.training.series import a_series
-from training import dataset
+from training import windows
 from training.trainers.base import Grid
 
 
@@ -21,7 +21,7 @@ def texts(stamps: np.ndarray) -> list[str]:
 @pytest.mark.requirement("E05")
 def test_the_hour_that_berlin_skips_is_skipped_in_wall_time_alone() -> None:
     grid = Grid(frequency="h", horizon=3, time_zone="Europe/Berlin")
-    ahead = dataset.future(a_series([1.0, 2.0], grid=grid, start="2026-03-28 23:00"), grid)
+    ahead = windows.future(a_series([1.0, 2.0], grid=grid, start="2026-03-28 23:00"), grid)
     assert texts(ahead.instants) == ["2026-03-29T01:00", "2026-03-29T02:00", "2026-03-29T03:00"]
     assert texts(ahead.times) == ["2026-03-29T03:00", "2026-03-29T04:00", "2026-03-29T05:00"]
 
@@ -29,7 +29,7 @@ def test_the_hour_that_berlin_skips_is_skipped_in_wall_time_alone() -> None:
 @pytest.mark.requirement("E05")
 def test_the_hour_that_new_york_repeats_is_two_instants_of_one_wall_time() -> None:
     grid = Grid(frequency="h", horizon=3, time_zone="America/New_York")
-    ahead = dataset.future(a_series([1.0], grid=grid, start="2026-11-01 04:00"), grid)
+    ahead = windows.future(a_series([1.0], grid=grid, start="2026-11-01 04:00"), grid)
     assert texts(ahead.instants) == ["2026-11-01T05:00", "2026-11-01T06:00", "2026-11-01T07:00"]
     assert texts(ahead.times) == ["2026-11-01T01:00", "2026-11-01T01:00", "2026-11-01T02:00"]
 
@@ -37,7 +37,7 @@ def test_the_hour_that_new_york_repeats_is_two_instants_of_one_wall_time() -> No
 @pytest.mark.requirement("E05")
 def test_kathmandu_is_three_quarters_of_an_hour_off() -> None:
     grid = Grid(frequency="h", horizon=1, time_zone="Asia/Kathmandu")
-    ahead = dataset.future(a_series([1.0], grid=grid, start="2026-01-01 18:15"), grid)
+    ahead = windows.future(a_series([1.0], grid=grid, start="2026-01-01 18:15"), grid)
     assert texts(ahead.times) == ["2026-01-02T01:00"]
 
 
@@ -54,7 +54,7 @@ def test_kathmandu_is_three_quarters_of_an_hour_off() -> None:
 )
 def test_dates_ahead_follow_the_frequency_and_no_zone(frequency: str, start: str, expected: list[str]) -> None:
     grid = Grid(frequency=frequency, horizon=2, time_zone="America/New_York")
-    ahead = dataset.future(a_series([1.0], grid=grid, start=start), grid)
+    ahead = windows.future(a_series([1.0], grid=grid, start=start), grid)
     assert [str(stamp.astype("datetime64[D]")) for stamp in ahead.instants] == expected
     assert np.array_equal(ahead.times, ahead.instants)
     assert ahead.features.shape == (2, 0)
@@ -72,7 +72,7 @@ def test_future_stamps_are_one_step_apart_as_instants_and_never_run_backwards_by
     grid = Grid(frequency=frequency, horizon=30, time_zone=zone)
     start = str(np.datetime64("2026-01-01T00:00") + np.timedelta64(hours, "h"))
     series = a_series([1.0, 2.0, 3.0], grid=grid, start=start)
-    ahead = dataset.future(series, grid)
+    ahead = windows.future(series, grid)
     assert len(ahead) == 30
     assert (np.diff(np.r_[series.instants[-1:], ahead.instants]) == grid.width).all()
     jumps = np.diff(ahead.times) - grid.width

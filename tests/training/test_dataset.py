@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from tests.training.series import ANYTHING, DAILY, NOW, SOLAR, a_series, bakery, linear_rows, solar, weekly_pattern
-from training import dataset
+from training import dataset, windows
 from training.policy_terms import Expectations
 from training.trainers.base import Grid, Series
 
@@ -189,8 +189,8 @@ def test_a_panel_gives_trainers_local_wall_time_and_keeps_the_instants() -> None
 
 def test_what_came_after_a_fit_is_one_window_of_at_least_a_horizon() -> None:
     series = a_series(weekly_pattern(10))
-    window = dataset.since(series, DAILY, series.instants[-8])
+    window = windows.since(series, DAILY, series.instants[-8])
     assert window is not None
     assert (len(window.observed), len(window.at), window.expected) == (63, 7, 7)
-    assert dataset.since(series, DAILY, series.instants[-7]) is None
-    assert dataset.since(series, DAILY, series.instants[0] - np.timedelta64(1, "D")) is None
+    assert windows.since(series, DAILY, series.instants[-7]) is None
+    assert windows.since(series, DAILY, series.instants[0] - np.timedelta64(1, "D")) is None

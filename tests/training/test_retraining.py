@@ -232,14 +232,14 @@ def test_duplicate_stamps_follow_the_sources_rule(tmp_path: Path, rule: str) -> 
 
 def test_one_run_that_nobody_foresaw_to_fail_fails_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fleet = daily(tmp_path)
-    stored = retraining._store
+    stored = retraining._stored
 
     def break_for_b(sealed: Any) -> Any:
-        if sealed.judged.field.case.run.registered_model.entity_key == "b":
+        if any(each.judged.field.case.run.registered_model.entity_key == "b" for each in sealed):
             raise ZeroDivisionError("nobody foresaw this")
         return stored(sealed)
 
-    monkeypatch.setattr(retraining, "_store", break_for_b)
+    monkeypatch.setattr(retraining, "_stored", break_for_b)
     batch = fleet.retrain()
     broken = run_of(batch, "b")
     assert batch.counts == {"failed": 1, "succeeded": 2}
@@ -252,13 +252,13 @@ def test_a_chunk_that_was_taken_away_commits_nothing(tmp_path: Path, monkeypatch
     batch = fleet.request()
     [prepare] = chunks.take(limit=1, batch=batch)
     carrying.carry_out(chunk_id=prepare.chunk_id, attempt=prepare.attempt, worker="test")
-    stored = retraining._store
+    stored = retraining._stored
 
     def steal(sealed: Any) -> Any:
         Chunk.objects.filter(kind=Chunk.Kind.WORK, state=Chunk.State.RUNNING).update(fence=1000)
         return stored(sealed)
 
-    monkeypatch.setattr(retraining, "_store", steal)
+    monkeypatch.setattr(retraining, "_stored", steal)
     [work, *_] = chunks.take(limit=1, batch=batch)
     carrying.carry_out(chunk_id=work.chunk_id, attempt=work.attempt, worker="stale")
     assert not ModelVersion.objects.exists()
@@ -268,13 +268,13 @@ def test_a_chunk_that_was_taken_away_commits_nothing(tmp_path: Path, monkeypatch
 
 def test_a_run_cancelled_while_it_is_fitted_is_never_promoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fleet = daily(tmp_path, entities=("a",))
-    stored = retraining._store
+    stored = retraining._stored
 
     def cancelled_meanwhile(sealed: Any) -> Any:
         TrainingRun.objects.filter(state=State.RUNNING).update(state=State.CANCELLED)
         return stored(sealed)
 
-    monkeypatch.setattr(retraining, "_store", cancelled_meanwhile)
+    monkeypatch.setattr(retraining, "_stored", cancelled_meanwhile)
     run = run_of(fleet.retrain())
     assert run.state == State.CANCELLED
     assert run.registered_model.champion is None
@@ -289,13 +289,13 @@ def test_a_candidate_that_was_overtaken_is_registered_unplaced_and_the_others_ar
     first = run_of(fleet.retrain())
     older = first.registered_model.champion
     longer(fleet, 130)
-    stored = retraining._store
+    stored = retraining._stored
 
     def moved_meanwhile(sealed: Any) -> Any:
         RegisteredModel.objects.filter(entity_key="a").update(champion=None)
         return stored(sealed)
 
-    monkeypatch.setattr(retraining, "_store", moved_meanwhile)
+    monkeypatch.setattr(retraining, "_stored", moved_meanwhile)
     batch = fleet.retrain()
     run = run_of(batch)
     assert (run.state, run.code) == (State.SUPERSEDED, "overtaken")
@@ -310,7 +310,7 @@ def test_memory_that_gives_out_fails_one_run_with_a_next_step(tmp_path: Path, mo
     def refuse(*args: Any, **kwargs: Any) -> Any:
         raise MemoryError("cannot allocate")
 
-    monkeypatch.setattr(retraining, "_store", refuse)
+    monkeypatch.setattr(retraining, "_stored", refuse)
     run = run_of(fleet.retrain())
     assert (run.state, run.code) == (State.FAILED, "out_of_memory")
     assert run.next_step
@@ -425,7 +425,7 @@ def test_a_database_that_fails_a_commit_costs_no_run_an_attempt(
         def refuse(*args: Any, **kwargs: Any) -> Any:
             raise OperationalError("canceling statement due to lock timeout")
 
-        patched.setattr(retraining, "_store", refuse)
+        patched.setattr(retraining, "_stored", refuse)
         for _ in range(4):
             Chunk.objects.filter(batch=batch).update(not_before=None)
             [ticket] = chunks.take(limit=1, batch=batch)
@@ -444,7 +444,7 @@ def test_ctrl_c_gives_an_inline_chunk_back(tmp_path: Path, monkeypatch: pytest.M
         def interrupt(*args: Any, **kwargs: Any) -> Any:
             raise KeyboardInterrupt
 
-        patched.setattr(retraining, "_store", interrupt)
+        patched.setattr(retraining, "_stored", interrupt)
         batch = fleet.request()
         with pytest.raises(KeyboardInterrupt):
             carrying.inline(batch, worker="test")

@@ -8,32 +8,32 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.training.series import DAILY, a_series, bakery, linear_rows
-from training import dataset
-from training.dataset import Split
+from training import windows
 from training.trainers.base import Grid, Refused, Series
+from training.windows import Split
 
 FREQUENCIES = ["D", "h", "15min", "W-MON", "MS", "ME", "B"]
 
 
 @pytest.mark.parametrize(
-    ("count", "train", "windows"), [(20, 0, 0), (21, 14, 1), (27, 20, 1), (28, 14, 2), (35, 14, 3), (90, 69, 3)]
+    ("count", "train", "behind"), [(20, 0, 0), (21, 14, 1), (27, 20, 1), (28, 14, 2), (35, 14, 3), (90, 69, 3)]
 )
 def test_a_forecast_takes_as_many_windows_as_leave_two_seasons_and_two_horizons(
-    count: int, train: int, windows: int
+    count: int, train: int, behind: int
 ) -> None:
-    found = dataset.split(a_series(np.arange(float(count))), DAILY)
-    if not windows:
+    found = windows.split(a_series(np.arange(float(count))), DAILY)
+    if not behind:
         assert isinstance(found, Refused)
         assert found.code == "series_too_short"
         assert "21" in found.sentence
         return
     assert isinstance(found, Split)
-    assert (len(found.train), len(found.windows)) == (train, windows)
-    assert [len(window.at) for window in found.windows] == [7] * windows
+    assert (len(found.train), len(found.windows)) == (train, behind)
+    assert [len(window.at) for window in found.windows] == [7] * behind
 
 
 def test_a_forecast_sees_no_features_because_their_future_is_not_known() -> None:
-    found = dataset.split(a_series(np.arange(70.0), features=np.ones((70, 2))), DAILY)
+    found = windows.split(a_series(np.arange(70.0), features=np.ones((70, 2))), DAILY)
     assert isinstance(found, Split)
     parts = [found.train.points(), *(window.observed.points() for window in found.windows)]
     parts += [window.at for window in found.windows]
@@ -43,7 +43,7 @@ def test_a_forecast_sees_no_features_because_their_future_is_not_known() -> None
 @pytest.mark.parametrize("season", [7, 28])
 def test_the_longer_of_seasons_and_horizons_is_left_to_train_on(season: int) -> None:
     grid = Grid(frequency="D", horizon=7, season_length=season)
-    found = dataset.split(a_series(np.arange(70.0)), grid)
+    found = windows.split(a_series(np.arange(70.0)), grid)
     assert isinstance(found, Split)
     assert len(found.windows) == {7: 3, 28: 2}[season]
 
@@ -52,14 +52,14 @@ def test_absent_stamps_are_not_scored_and_lower_what_was_expected() -> None:
     whole = a_series(np.arange(60.0))
     holes = np.ones(60, bool)
     holes[[40, 41, 55]] = False
-    found = dataset.split(whole.select(holes), DAILY)
+    found = windows.split(whole.select(holes), DAILY)
     assert isinstance(found, Split)
     assert [(len(window.at), window.expected) for window in found.windows] == [(5, 7), (7, 7), (6, 7)]
 
 
 def test_a_window_without_any_observation_is_left_out() -> None:
     whole = a_series(np.arange(60.0))
-    found = dataset.split(whole.select((np.arange(60) < 46) | (np.arange(60) > 52)), DAILY)
+    found = windows.split(whole.select((np.arange(60) < 46) | (np.arange(60) > 52)), DAILY)
     assert isinstance(found, Split)
     assert [len(window.at) for window in found.windows] == [7, 7]
 
@@ -68,12 +68,12 @@ def test_a_window_without_any_observation_is_left_out() -> None:
 @pytest.mark.parametrize(("count", "train"), [(100, 80), (101, 81), (5, 4), (721, 577)])
 def test_a_regression_is_scored_on_the_last_fifth_of_its_rows(count: int, train: int) -> None:
     rows = linear_rows(count)
-    found = dataset.split(rows, Grid(frequency="h", kind="regression"))
+    found = windows.split(rows, Grid(frequency="h", kind="regression"))
     assert isinstance(found, Split)
     (window,) = found.windows
     assert (len(found.train), len(window.at)) == (train, count - train)
     assert window.at.features.shape == (count - train, 2)
-    assert isinstance(dataset.split(rows.head(4), Grid(frequency="h", kind="regression")), Refused)
+    assert isinstance(windows.split(rows.head(4), Grid(frequency="h", kind="regression")), Refused)
 
 
 @pytest.mark.requirement("T02")
@@ -91,7 +91,7 @@ def test_no_window_overlaps_the_train_part_or_leaks_what_comes_later(
     grid = Grid(frequency=frequency, horizon=horizon, season_length=season, time_zone="America/New_York")
     whole = a_series(np.arange(float(count)), grid=grid, start="2025-02-20")
     series = whole.select(~np.isin(np.arange(count), absent))
-    found = dataset.split(series, grid)
+    found = windows.split(series, grid)
     if isinstance(found, Refused):
         assert len(series.head(len(series) - horizon)) < max(2 * season, 2 * horizon) or len(series) < horizon + 1
         return
@@ -113,7 +113,7 @@ def _holds(found: Split, series: Series, grid: Grid) -> None:
 
 
 def test_real_demand_is_cut_into_three_windows_of_two_weeks() -> None:
-    found = dataset.split(bakery()["store00_roll"], Grid(frequency="D", horizon=14, season_length=7))
+    found = windows.split(bakery()["store00_roll"], Grid(frequency="D", horizon=14, season_length=7))
     assert isinstance(found, Split)
     assert [str(window.cutoff.astype("datetime64[D]")) for window in found.windows] == [
         "2019-03-19",

@@ -12,7 +12,7 @@ import pytest
 
 from registry.errors import Invalid
 from tests.training.series import DAILY, SOLAR, a_series, linear_rows, weekly_pattern
-from training import dataset
+from training import windows
 from training.trainers import table
 from training.trainers.base import Fitted, ForecasterUnreadable, Grid, Points, Prediction, Refused, Series
 
@@ -36,7 +36,7 @@ def some(kind: str, *, count: int = 210, seed: int = 3, entity: str = "store-1")
 
 def points(series: Series, kind: str) -> Points:
     """Where to predict: the future, or the last rows of a regression."""
-    return dataset.future(series, DAILY) if kind == "forecast" else series.slice(-20, None).points()
+    return windows.future(series, DAILY) if kind == "forecast" else series.slice(-20, None).points()
 
 
 def fit(name: str, kind: str, series: Series, *, seed: int = 11, params: dict[str, Any] | None = None) -> Fitted:

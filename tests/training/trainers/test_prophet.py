@@ -11,7 +11,7 @@ import pytest
 from prophet import Prophet
 
 from tests.training.series import BAKERY, DAILY, a_series, bakery, weekly_pattern
-from training import dataset
+from training import windows
 from training.trainers import prophet
 from training.trainers.base import Asked, Fitted, ForecasterUnreadable, Grid, ParamsInvalid, Points, Prediction, Series
 from training.trainers.prophet_map import additive, conversion, forecaster, gauss_newton
@@ -44,8 +44,8 @@ RECIPES: list[dict[str, Any]] = [
 @pytest.mark.parametrize("optimizer", ["exact", "cmdstan"])
 def test_turned_into_the_librarys_own_object_it_forecasts_the_same(optimizer: str, params: dict[str, Any]) -> None:
     series = bakery()["store00_roll"]
-    stored = prophet.TRAINER.load(fitted(series, grid=BAKERY, optimizer=optimizer, **params).forecaster.dump())
-    ahead = dataset.future(series, Grid(frequency="D", horizon=60))
+    stored = forecaster.load(fitted(series, grid=BAKERY, optimizer=optimizer, **params).forecaster.dump())
+    ahead = windows.future(series, Grid(frequency="D", horizon=60))
     for at in (ahead.times, series.times[-400:]):
         theirs = conversion.to_prophet(stored).predict(pd.DataFrame({"ds": at}))["yhat"].to_numpy()
         ours = forecaster.predict_together([stored], at)[0].yhat
@@ -55,7 +55,7 @@ def test_turned_into_the_librarys_own_object_it_forecasts_the_same(optimizer: st
 @pytest.mark.parametrize("params", RECIPES)
 def test_cmdstan_on_request_gives_the_librarys_forecast(params: dict[str, Any]) -> None:
     series = bakery()["store00_roll"]
-    ahead = dataset.future(series, BAKERY)
+    ahead = windows.future(series, BAKERY)
     library = Prophet(uncertainty_samples=0, **params)
     library.fit(pd.DataFrame({"ds": series.times, "y": series.target}), seed=8)
     theirs = library.predict(pd.DataFrame({"ds": ahead.times}))["yhat"].to_numpy()
@@ -83,7 +83,7 @@ def test_where_it_finds_no_optimum_cmdstan_takes_over_and_that_is_told(
     fit = fitted(series, grid=BAKERY, **params)
     assert fit.notes["optimizer"] == "cmdstan"
     assert "no finite optimum" in str(fit.notes["fallback_reason"])
-    ahead = dataset.future(series, BAKERY)
+    ahead = windows.future(series, BAKERY)
     assert same(fit.forecaster.predict(series, ahead), usual.forecaster.predict(series, ahead))
 
 
@@ -100,7 +100,7 @@ def test_asked_together_each_answers_as_it_does_alone() -> None:
     recipes: list[dict[str, Any]] = [{}, {"interval_width": 0.95}, {"growth": "flat"}]
     fits = FIT(many * 3, params=[each for each in recipes for _ in many], seeds=[1] * 9, grid=BAKERY)
     asked = [
-        Asked(forecaster=fit.forecaster, observed=series, at=dataset.future(series, Grid(frequency="D", horizon=days)))
+        Asked(forecaster=fit.forecaster, observed=series, at=windows.future(series, Grid(frequency="D", horizon=days)))
         for fit, series, days in zip(fits, many * 3, [7, 14, 7] * 3, strict=True)
         if isinstance(fit, Fitted)
     ]
@@ -114,7 +114,7 @@ def test_the_interval_is_the_one_that_the_library_samples(params: dict[str, Any]
     series = bakery()["store00_roll"]
     stored = fitted(series, grid=BAKERY, **params).forecaster
     assert isinstance(stored, forecaster.ProphetForecaster)
-    ahead = dataset.future(series, Grid(frequency="D", horizon=60))
+    ahead = windows.future(series, Grid(frequency="D", horizon=60))
     library = conversion.to_prophet(stored)
     library.uncertainty_samples = 20_000
     theirs = library.predict(pd.DataFrame({"ds": ahead.times}))
@@ -128,7 +128,7 @@ def test_a_trend_grows_more_uncertain_and_the_history_does_not() -> None:
     restless = a_series(np.cumsum(np.random.default_rng(5).normal(size=120)).cumsum())
     stored = fitted(restless, changepoint_prior_scale=10.0).forecaster
     assert isinstance(stored, forecaster.ProphetForecaster)
-    times = np.concatenate([restless.times, dataset.future(restless, Grid(frequency="D", horizon=90)).times])
+    times = np.concatenate([restless.times, windows.future(restless, Grid(frequency="D", horizon=90)).times])
     answer = forecaster.predict_together([stored], times)[0]
     width = answer.upper - answer.lower
     assert width[:120] == pytest.approx(width[0])
@@ -150,7 +150,7 @@ def test_equal_fits_give_equal_bytes() -> None:
 def test_without_samples_the_interval_is_that_of_the_noise() -> None:
     series = a_series(weekly_pattern(40))
     forecaster = fitted(series, uncertainty_samples=0).forecaster
-    answer = forecaster.predict(series, dataset.future(series, DAILY))
+    answer = forecaster.predict(series, windows.future(series, DAILY))
     width = answer.upper - answer.lower
     assert width == pytest.approx(width[0])
     # Noise of 1 and an interval of 80 %: plus and minus 1.28.
@@ -160,7 +160,7 @@ def test_without_samples_the_interval_is_that_of_the_noise() -> None:
 def test_demand_can_be_kept_from_falling_below_zero() -> None:
     falling = a_series(np.linspace(40, 0.5, 120))
     grid = Grid(frequency="D", horizon=30)
-    ahead = dataset.future(falling, grid)
+    ahead = windows.future(falling, grid)
     free = fitted(falling, grid=grid).forecaster.predict(falling, ahead)
     kept = fitted(falling, grid=grid, nonnegative=True)
     clipped = prophet.TRAINER.load(kept.forecaster.dump()).predict(falling, ahead)
@@ -172,7 +172,7 @@ def test_demand_can_be_kept_from_falling_below_zero() -> None:
 @pytest.mark.parametrize("level", [0.0, 7.0])
 def test_a_constant_target_is_forecast_as_it_is(level: float) -> None:
     series = a_series(np.full(60, level))
-    answer = fitted(series).forecaster.predict(series, dataset.future(series, DAILY))
+    answer = fitted(series).forecaster.predict(series, windows.future(series, DAILY))
     assert answer.yhat == pytest.approx(np.full(7, level), abs=1e-6)
     assert np.isfinite(answer.lower).all()
 
@@ -180,7 +180,7 @@ def test_a_constant_target_is_forecast_as_it_is(level: float) -> None:
 def test_a_nearly_dead_real_series_gets_finite_forecasts() -> None:
     series = bakery()["store02_seeded_roll"]
     fit = fitted(series, grid=BAKERY)
-    assert np.isfinite(fit.forecaster.predict(series, dataset.future(series, BAKERY)).yhat).all()
+    assert np.isfinite(fit.forecaster.predict(series, windows.future(series, BAKERY)).yhat).all()
     assert sum(fit.feature_importance.values()) == pytest.approx(1.0)
     assert {"trend", "weekly"} <= set(fit.feature_importance)
 
@@ -254,7 +254,7 @@ def test_the_hour_that_autumn_has_twice_gets_each_points_own_answer() -> None:
     )
     [fitted] = prophet.TRAINER.fit_many([series], params=[prophet.TRAINER.check_params({})], seeds=[1], grid=grid)
     assert isinstance(fitted, Fitted)
-    at = dataset.future(series, grid)
+    at = windows.future(series, grid)
     together = fitted.forecaster.predict(series, at).yhat
     for place in range(len(at)):
         one = slice(place, place + 1)

@@ -16,7 +16,7 @@ from prophet import Prophet
 from prophet.serialize import model_to_dict
 
 from tests.training.series import BAKERY, a_series, bakery, weekly_pattern
-from training import dataset
+from training import windows
 from training.trainers import prophet, prophet_library
 from training.trainers.base import Fitted, ForecasterUnreadable, Grid, Series
 
@@ -35,7 +35,7 @@ def written(series: Series, *, seed: int = 7, **params: Any) -> tuple[Prophet, b
 @pytest.mark.parametrize("steps", [1, 14])
 def test_what_was_written_as_the_librarys_json_forecasts_what_it_did(steps: int, params: dict[str, Any]) -> None:
     series = bakery()["store00_roll"]
-    ahead = dataset.future(series, Grid(frequency="D", horizon=steps))
+    ahead = windows.future(series, Grid(frequency="D", horizon=steps))
     library, data = written(series, **params)
     np.random.seed(7)
     whole = library.predict(pd.DataFrame({"ds": ahead.times}))
@@ -48,7 +48,7 @@ def test_what_was_written_as_the_librarys_json_forecasts_what_it_did(steps: int,
 def test_the_random_numbers_of_others_are_not_disturbed() -> None:
     series = a_series(weekly_pattern(20))
     read = prophet.TRAINER.load(written(series)[1])
-    ahead = dataset.future(series, Grid(frequency="D", horizon=7))
+    ahead = windows.future(series, Grid(frequency="D", horizon=7))
     np.random.seed(1)
     expected = np.random.random(3)
     np.random.seed(1)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.training.series import DAILY, a_series, linear_rows, weekly_pattern
-from training import dataset
+from training import windows
 from training.trainers import seasonal_naive
 from training.trainers.base import Fitted, Grid, Points, Series
 
@@ -16,7 +16,7 @@ def predicted(series: Series, grid: Grid, *, at: Points | None = None, observed:
     (fit,) = seasonal_naive.TRAINER.fit_many([series], params=[{}], seeds=[0], grid=grid)
     assert isinstance(fit, Fitted)
     known = series if observed is None else observed
-    return [float(value) for value in fit.forecaster.predict(known, at or dataset.future(series, grid)).yhat]
+    return [float(value) for value in fit.forecaster.predict(known, at or windows.future(series, grid)).yhat]
 
 
 def test_the_last_season_is_repeated() -> None:
@@ -36,7 +36,7 @@ def test_what_is_absent_is_taken_one_season_further_back_else_from_the_last_obse
 
 def test_later_observations_are_used_without_refitting() -> None:
     series = a_series(np.arange(28.0))
-    at = dataset.future(series, DAILY)
+    at = windows.future(series, DAILY)
     assert predicted(series.head(21), DAILY, at=at, observed=series) == [21, 22, 23, 24, 25, 26, 27]
 
 
@@ -59,7 +59,7 @@ def test_the_same_hour_of_yesterday_is_meant_when_the_clock_changes() -> None:
         target=(series.times - series.times.astype("datetime64[D]")) / np.timedelta64(1, "h"),
         features=series.features,
     )
-    ahead = dataset.future(by_hour, grid)
+    ahead = windows.future(by_hour, grid)
     # The night of 29 March has no 02:00; every hour after it is forecast by the same hour of the day before.
     assert predicted(by_hour, grid, at=ahead) == [0.0, 1.0, *range(3, 24), 0.0]
 
@@ -69,7 +69,7 @@ def test_the_interval_widens_with_the_seasons_gone_back() -> None:
     series = a_series(weekly_pattern(20))
     (fit,) = seasonal_naive.TRAINER.fit_many([series], params=[{}], seeds=[0], grid=grid)
     assert isinstance(fit, Fitted)
-    answer = fit.forecaster.predict(series, dataset.future(series, grid))
+    answer = fit.forecaster.predict(series, windows.future(series, grid))
     width = answer.upper - answer.lower
     assert width[7:] == pytest.approx(width[:7] * 2**0.5)
     assert (answer.lower < answer.yhat).all()
@@ -81,7 +81,7 @@ def test_the_interval_holds_about_the_share_of_differences_that_it_names() -> No
     steps = seasonal_naive.differences(series, grid)
     (fit,) = seasonal_naive.TRAINER.fit_many([series], params=[{"interval_width": 0.5}], seeds=[0], grid=grid)
     assert isinstance(fit, Fitted)
-    answer = fit.forecaster.predict(series, dataset.future(series, grid))
+    answer = fit.forecaster.predict(series, windows.future(series, grid))
     inside = ((answer.lower - answer.yhat)[0] <= steps) & (steps <= (answer.upper - answer.yhat)[0])
     assert inside.mean() == pytest.approx(0.5, abs=0.02)
 

@@ -11,11 +11,11 @@ from sklearn.linear_model import Lasso
 from sklearn.svm import SVR
 
 from tests.training.series import SOLAR, SOLAR_FEATURES, linear_rows, solar
-from training import dataset, evaluation
-from training.dataset import Split
+from training import evaluation, windows
 from training.trainers import sklearn
 from training.trainers.base import Fitted, ForecasterUnreadable, Refused, Series
 from training.trainers.sklearn import SklearnTrainer
+from training.windows import Split
 
 BOTH = pytest.mark.parametrize("trainer", [sklearn.RANDOM_FOREST, sklearn.RIDGE], ids=lambda trainer: trainer.name)
 
@@ -39,11 +39,12 @@ def test_a_ridge_finds_a_linear_relation() -> None:
 @BOTH
 def test_real_power_is_explained_far_better_than_by_the_hour_of_day(trainer: SklearnTrainer) -> None:
     for site in solar().values():
-        parts = dataset.split(site, SOLAR)
+        parts = windows.split(site, SOLAR)
         assert isinstance(parts, Split)
         fit = fitted(trainer, parts.train)
         scored = evaluation.predict_windows(fit.forecaster, parts.windows)
-        card = evaluation.scorecard(scored, naive=None, train=parts.train, grid=SOLAR)
+        wanted = evaluation.ToScore(scored=scored, naive=None, train=parts.train)
+        [card] = evaluation.scorecards([wanted], grid=SOLAR)
         assert (card.metrics["r_squared"] or 0) > 0.95
         assert set(fit.feature_importance) == set(SOLAR_FEATURES)
         assert sum(fit.feature_importance.values()) == pytest.approx(1.0)
