@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-import pandas as pd
-
 from registry.models import Fleet
 from training import conf, dataset, snapshots, sources, windows
 from training.models import RetrainingPolicy, Snapshot, TrainingRun
@@ -49,18 +47,19 @@ class Refusal:
 def load(some: Sequence[TrainingRun], snapshot: Snapshot, *, now: datetime) -> tuple[list[Case], list[Refusal]]:
     """Read the rows of these runs (all of one fleet) at once, validate each and split it."""
     grid = sources.grid_of(some[0].registered_model.fleet)
-    frame = snapshots.read(snapshot, entities=[run.registered_model.entity_key for run in some])
-    made = [_case(run, snapshot, frame, grid, now) for run in some]
+    panel = snapshots.read(snapshot, entities=[run.registered_model.entity_key for run in some])
+    every = dataset.series_of(panel, grid)
+    made = [_case(run, snapshot, every.get(run.registered_model.entity_key), grid, now) for run in some]
     return [each for each in made if isinstance(each, Case)], [each for each in made if isinstance(each, Refusal)]
 
 
-def _case(run: TrainingRun, snapshot: Snapshot, frame: pd.DataFrame, grid: Grid, now: datetime) -> Case | Refusal:
+def _case(run: TrainingRun, snapshot: Snapshot, whole: Series | None, grid: Grid, now: datetime) -> Case | Refusal:
     policy = run.policy
     if policy is None:
         return _refuse(run, Refused(code="policy_missing", sentence="Its policy was deleted.", next_step="Ask again."))
     days = snapshots.days_of(run.batch, policy, grid)
-    series = _series(run, dataset.look_back(frame, days=days, newest=snapshot.window_end), grid)
-    if series is None:
+    series = whole and dataset.look_back(whole, days=days, newest=snapshot.window_end or now)
+    if not series:
         return _refuse(run, _no_data(run, snapshot), days=days)
     found = examine(series, expectations=policy.expectations, grid=grid, now=now)
     split = found.refused or windows.split(found.series, grid)
@@ -77,11 +76,6 @@ def _case(run: TrainingRun, snapshot: Snapshot, frame: pd.DataFrame, grid: Grid,
         warnings=found.warnings,
         completeness=found.completeness,
     )
-
-
-def _series(run: TrainingRun, frame: pd.DataFrame, grid: Grid) -> Series | None:
-    key = run.registered_model.entity_key
-    return dataset.panel(frame[frame["entity"] == key], grid).get(key)
 
 
 def examine(series: Series, *, expectations: Expectations, grid: Grid, now: datetime) -> dataset.Validation:

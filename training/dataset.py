@@ -4,16 +4,34 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from training.normal_form import RESERVED
 from training.policy_terms import Expectations
-from training.trainers.base import Grid, Refused, Series
+from training.trainers.base import Floats, Grid, Refused, Series, Stamps
 
 # Clocks of sources and a date that has begun elsewhere are no future.
 FUTURE_TOLERANCE = {True: timedelta(days=1), False: timedelta(minutes=5)}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Panel:
+    """The rows of m entities side by side, sorted by entity and time: n rows with k features."""
+
+    entities: tuple[str, ...]
+    """Sorted."""
+    starts: NDArray[np.int64]
+    """(m + 1,), the first row of each entity; the last is n."""
+    instants: Stamps
+    """(n,), UTC; for daily or coarser fleets the dates at midnight."""
+    target: Floats
+    """(n,), NaN where it is missing."""
+    features: Floats
+    """(n, k)"""
+    feature_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -29,34 +47,33 @@ class Validation:
     """Rows without a finite target, or of a regression without finite features."""
 
 
-def panel(frame: pd.DataFrame, grid: Grid) -> dict[str, Series]:
-    """Return the series of each entity from the normal form."""
-    names = tuple(name for name in frame.columns if name not in RESERVED)
-    return {str(key): _series(str(key), rows, names, grid) for key, rows in frame.groupby("entity", sort=True)}
+def series_of(panel: Panel, grid: Grid) -> dict[str, Series]:
+    """Return the series of each entity, as views of the panel; wall time is made once, for all."""
+    times = grid.local(panel.instants)
+    edges = panel.starts.tolist()
+    return {
+        key: Series(
+            entity=key,
+            instants=panel.instants[start:stop],
+            times=times[start:stop],
+            target=panel.target[start:stop],
+            features=panel.features[start:stop],
+            feature_names=panel.feature_names,
+        )
+        for key, (start, stop) in zip(panel.entities, pairwise(edges), strict=True)
+        if stop > start
+    }
 
 
-def _series(key: str, rows: pd.DataFrame, names: tuple[str, ...], grid: Grid) -> Series:
-    instants = rows["time"].to_numpy(dtype="datetime64[us]")
-    return Series(
-        entity=key,
-        instants=instants,
-        times=grid.local(instants),
-        target=rows["y"].to_numpy(dtype=np.float64),
-        features=rows[list(names)].to_numpy(dtype=np.float64).reshape(len(rows), len(names)),
-        feature_names=names,
-    )
+def look_back(series: Series, days: float, *, newest: datetime) -> Series:
+    """Return the observations of the last `days` days up to `newest`, a view; `newest` is the last stamp of all."""
+    return series.slice(int(np.searchsorted(series.instants, begin_of(days, newest=newest), side="right")), None)
 
 
-def look_back(frame: pd.DataFrame, days: float, *, newest: datetime | None = None) -> pd.DataFrame:
-    """Return the rows of the last `days` days up to the newest stamp of the whole normal form.
-
-    `newest` is that stamp where `frame` holds only some of its entities, so that all are cut at the same instant.
-    """
-    if frame.empty:
-        return frame
-    end = frame["time"].max() if newest is None else pd.Timestamp(newest).tz_convert("UTC").tz_localize(None)
-    recent: pd.DataFrame = frame.loc[frame["time"] > end - pd.Timedelta(days=days)]
-    return recent.reset_index(drop=True)
+def begin_of(days: float, *, newest: datetime) -> np.datetime64:
+    """Return the instant after which a look-back of so many days begins."""
+    begin = pd.Timestamp(newest).tz_convert("UTC").tz_localize(None) - pd.Timedelta(days=days)
+    return np.datetime64(begin.as_unit("us").asm8)
 
 
 def validate(

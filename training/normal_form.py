@@ -1,23 +1,103 @@
-"""The normal form of rows: entity, time, y, features. Refuses what cannot be read, naming column, row and value."""
+"""The words of the normal form: rules of a source, rows on their way, and why rows are refused. Pure.
+
+`cells` reads each row by itself, `gathering` brings the rows of each entity together, `whole_series` applies the rules
+that need all of them, and `panels` keeps the outcome: entity, time, y, then the features, sorted by entity and time.
+"""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
+from numpy.typing import NDArray
 
-from registry import identifiers
-from registry.errors import Invalid
-from training.trainers.base import Grid
+from registry.errors import Conflict, Invalid
+from training.trainers.base import Floats, Grid, Stamps
 
 RESERVED = ("entity", "time", "y")
-ENTITY_KEY = re.compile(identifiers.ENTITY_KEY)
-OFFSET = r"\d{2}:\d{2}.*(?:[Zz]|[+-]\d{2}(?::?\d{2})?)\s*$"
-FEATURE_RULE = {"refuse": "first", "first": "first", "last": "last", "mean": "mean", "sum": "mean"}
-# A stray stamp in another century must not make a fill that exhausts memory; validation refuses such gaps anyway.
-MOST_FILLED = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """How the rows of one source are read.
+
+    `time` of the normal form is naive: UTC for grids finer than daily, else dates at midnight. A naive stamp is read in
+    the declared zone: one that the clock shows twice is the earlier instant when first met and the later one when met
+    again; one that the clock skips moves forward to the first valid instant. Rows that share entity and stamp stay, for
+    `dataset.validate` to refuse, unless `duplicates` says which to keep (first, last, mean, sum; under sum features are
+    averaged). `gaps` fills absent stamps between first and last (zero, interpolate).
+    """
+
+    source: str
+    time: str
+    target: str
+    grid: Grid
+    entity: str = ""
+    """Empty: the whole source is one entity, named as the source."""
+    features: tuple[str, ...] = ()
+    declared_zone: str = ""
+    duplicates: str = "refuse"
+    gaps: str = "leave"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Return the columns that are read of the source."""
+        return tuple(dict.fromkeys(name for name in (self.entity, self.time, self.target, *self.features) if name))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Rows:
+    """Rows of several entities, n of them with k features, column by column."""
+
+    keys: Sequence[str]
+    """Entities; those of which no row is here may be among them."""
+    codes: NDArray[np.int32]
+    """(n,), the place of each row's entity in `keys`."""
+    times: Stamps
+    """(n,), never NaT."""
+    is_local: NDArray[np.bool_]
+    """(n,), whether the time is wall time of the declared zone, to be made UTC yet."""
+    values: Floats
+    """(1 + k, n): the target, then each feature."""
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def take(self, rows: slice | NDArray[np.intp] | NDArray[np.bool_]) -> Rows:
+        """Return some rows; nothing is copied for a slice."""
+        picked = rows if isinstance(rows, slice) or rows.dtype != np.bool_ else np.flatnonzero(rows)
+        return Rows(
+            keys=self.keys,
+            codes=self.codes[picked],
+            times=self.times[picked],
+            is_local=self.is_local[picked],
+            # Not by an index, which would leave the numbers of a row of the source side by side.
+            values=self.values[:, picked] if isinstance(picked, slice) else self.values.take(picked, axis=1),
+        )
+
+    def starts(self) -> NDArray[np.intp]:
+        """Return where in sorted or grouped rows another entity begins; one more than there are runs, n being last."""
+        changes = np.flatnonzero(self.codes[1:] != self.codes[:-1]) + 1
+        return np.concatenate([[0], changes, [len(self)]]) if len(self) else np.zeros(1, dtype=np.intp)
+
+
+def join(parts: Sequence[Rows]) -> Rows:
+    """Return the rows of all, in order; an entity that ends one part may begin the next."""
+    if len(parts) == 1:
+        return parts[0]
+    keys, codes = parts[0].keys, [part.codes for part in parts]
+    if any(part.keys is not keys for part in parts):
+        places = {key: place for place, key in enumerate(dict.fromkeys(key for part in parts for key in part.keys))}
+        keys = list(places)
+        codes = [np.array([places[key] for key in part.keys], dtype=np.int32)[part.codes] for part in parts]
+    return Rows(
+        keys=keys,
+        codes=np.concatenate(codes),
+        times=np.concatenate([part.times for part in parts]),
+        is_local=np.concatenate([part.is_local for part in parts]),
+        values=np.concatenate([part.values for part in parts], axis=1),
+    )
 
 
 class DataInvalid(Invalid):
@@ -90,159 +170,8 @@ class GapsInvalid(DataInvalid):
     next_step = "Set the source's gaps to leave: a regression has no value for the features of an absent row."
 
 
-def normalise(
-    frame: pd.DataFrame,
-    *,
-    time: str,
-    target: str,
-    entity: str = "",
-    features: Sequence[str] = (),
-    source: str,
-    declared_zone: str = "",
-    grid: Grid,
-    duplicates: str = "refuse",
-    gaps: str = "leave",
-) -> pd.DataFrame:
-    """Return the normal form: columns entity, time, y, then the features (float64), sorted by entity and time.
+class SourceChanged(Conflict):
+    """The source was another in the middle of its reading than at its beginning."""
 
-    `time` is naive datetime64[us]: UTC for grids finer than daily, else dates at midnight. A naive stamp is read in the
-    declared zone: one that the clock shows twice is the earlier instant when first met and the later one when met
-    again; one that the clock skips moves forward to the first valid instant. Rows that share entity and stamp stay, for
-    `dataset.validate` to refuse, unless `duplicates` says which to keep (first, last, mean, sum; under sum features are
-    averaged). `gaps` fills absent stamps between first and last (zero, interpolate). The frame given is not changed.
-    Raises subclasses of DataInvalid.
-    """
-    _columns(frame, [name for name in (entity, time, target, *features) if name], features, source)
-    keys = _keys(frame, entity, source)
-    rows = pd.DataFrame({"entity": keys, "time": _times(frame[time], keys, declared_zone, grid)})
-    rows["y"] = _numbers(frame[target])
-    for name in features:
-        rows[name] = _numbers(frame[name])
-    rows = _merged(rows, duplicates, list(features)).sort_values(["entity", "time"], kind="stable", ignore_index=True)
-    return _filled(rows, gaps, grid)
-
-
-def _columns(frame: pd.DataFrame, wanted: Sequence[str], features: Sequence[str], source: str) -> None:
-    absent = [name for name in wanted if name not in frame.columns]
-    if absent:
-        present = ", ".join(map(str, frame.columns))
-        raise ColumnMissing(f"Source {source} has no column {', '.join(absent)}; it has {present}.", field=absent[0])
-    taken = [name for name in features if name in RESERVED]
-    if taken:
-        raise ColumnReserved(f"Feature {taken[0]} has a name that is kept for the normal form.", field=taken[0])
-    if frame.empty:
-        raise SourceEmpty(f"Source {source} has no rows.")
-
-
-def _keys(frame: pd.DataFrame, entity: str, source: str) -> pd.Series:
-    if not entity:
-        return pd.Series(source, index=frame.index, dtype="str")
-    keys = frame[entity].astype("str").where(frame[entity].notna(), "")
-    for key in keys.unique():
-        if not ENTITY_KEY.fullmatch(key):
-            row = int(np.argmax((keys == key).to_numpy()))
-            raise EntityInvalid(
-                f"Column {entity} has {key!r} in row {row + 1}, which is not an entity key.", field=entity
-            )
-    return keys
-
-
-def _numbers(column: pd.Series) -> pd.Series:
-    numbers = pd.to_numeric(column, errors="coerce").astype("float64")
-    _first_bad(column, column.notna() & numbers.isna(), NotNumeric, "which is not a number")
-    return numbers
-
-
-def _first_bad(column: pd.Series, bad: pd.Series, error: type[DataInvalid], what: str) -> None:
-    if bad.any():
-        row = int(np.argmax(bad.to_numpy()))
-        value = str(column.iloc[row])[:80]
-        raise error(f"Column {column.name} has {value!r} in row {row + 1}, {what}.", field=str(column.name))
-
-
-def _times(column: pd.Series, keys: pd.Series, declared_zone: str, grid: Grid) -> pd.Series:
-    naive, aware = _parsed(column)
-    if grid.dated:
-        wrong = aware.notna() | (naive != naive.dt.normalize())
-        _first_bad(column, wrong, NotADate, f"but frequency {grid.frequency} has dates")
-        return naive
-    if naive.notna().any():
-        if not declared_zone:
-            _first_bad(column, naive.notna(), ZoneMissing, "without an offset, and the source declares no time zone")
-        aware = aware.fillna(_in_zone(naive, keys, declared_zone))
-    utc: pd.Series = aware.dt.tz_localize(None).astype("datetime64[us]")
-    return utc
-
-
-def _parsed(column: pd.Series) -> tuple[pd.Series, pd.Series]:
-    """Return the stamps without offset as naive, and those with one as UTC; each is NaT where the other has a value."""
-    empty_naive = pd.Series(pd.NaT, index=column.index, dtype="datetime64[us]")
-    empty_aware = pd.Series(pd.NaT, index=column.index, dtype="datetime64[us, UTC]")
-    if isinstance(column.dtype, pd.DatetimeTZDtype):
-        naive, aware = empty_naive, column.dt.tz_convert("UTC").astype("datetime64[us, UTC]")
-    elif pd.api.types.is_datetime64_dtype(column.dtype):
-        naive, aware = column.astype("datetime64[us]"), empty_aware
-    else:
-        text = column.map(_iso).astype("str")
-        with_offset = text.str.contains(OFFSET, regex=True).fillna(False).astype(bool)
-        naive = _read(text.mask(with_offset), utc=False).astype("datetime64[us]")
-        aware = _read(text.where(with_offset), utc=True).astype("datetime64[us, UTC]")
-    _first_bad(column, naive.isna() & aware.isna(), NotATime, "which is not a time")
-    return naive, aware
-
-
-def _iso(value: object) -> str | None:
-    """Return text as it is and dates as ISO text; a bare number is no time, whatever epoch it may count from."""
-    if isinstance(value, str):
-        return value.strip()
-    isoformat = getattr(value, "isoformat", None)
-    return str(isoformat()) if isoformat is not None and value is not pd.NaT else None
-
-
-def _read(text: pd.Series, *, utc: bool) -> pd.Series:
-    return pd.to_datetime(text, errors="coerce", format="ISO8601", utc=utc)
-
-
-def _in_zone(naive: pd.Series, keys: pd.Series, zone: str) -> pd.Series:
-    met_before = pd.DataFrame({"entity": keys, "time": naive}).groupby(["entity", "time"], dropna=False).cumcount() > 0
-    try:
-        local = naive.dt.tz_localize(zone, ambiguous=~met_before.to_numpy(), nonexistent="shift_forward")
-    except (KeyError, ValueError, OSError) as error:
-        raise ZoneMissing(f"The declared time zone {zone!r} is unknown.", field="time_zone") from error
-    utc: pd.Series = local.dt.tz_convert("UTC").astype("datetime64[us, UTC]")
-    return utc
-
-
-def _merged(rows: pd.DataFrame, rule: str, features: list[str]) -> pd.DataFrame:
-    if rule == "refuse" or not rows.duplicated(["entity", "time"]).any():
-        return rows
-    if rule in ("first", "last"):
-        return rows.drop_duplicates(["entity", "time"], keep="first" if rule == "first" else "last")
-    # A sum of nothing but missing values is missing, not zero.
-    target = "mean" if rule == "mean" else lambda values: values.sum(min_count=1)
-    columns = {"y": target} | dict.fromkeys(features, FEATURE_RULE[rule])
-    return rows.groupby(["entity", "time"], as_index=False, sort=False).agg(columns)
-
-
-def _filled(rows: pd.DataFrame, rule: str, grid: Grid) -> pd.DataFrame:
-    if rule == "leave":
-        return rows
-    if grid.kind == "regression":
-        raise GapsInvalid(f"Gaps are set to {rule} for a regression.", field="gaps")
-    parts = [_fill(part, rule, grid) for _, part in rows.groupby("entity", sort=False)]
-    return pd.concat(parts, ignore_index=True)
-
-
-def _fill(part: pd.DataFrame, rule: str, grid: Grid) -> pd.DataFrame:
-    stamps = part["time"].to_numpy(dtype="datetime64[us]")
-    if part["time"].duplicated().any() or grid.count(stamps[0], stamps[-1]) > MOST_FILLED * len(part) + 1000:
-        return part
-    calendar = pd.Index(grid.calendar(stamps[0], stamps[-1]), name="time")
-    whole = part.set_index("time").reindex(calendar.union(pd.Index(part["time"])))
-    made = ~whole.index.isin(stamps)
-    if rule == "zero":
-        whole.loc[made, "y"] = 0.0
-    else:
-        whole.loc[made, "y"] = whole["y"].interpolate(method="index")[made]
-    whole["entity"] = part["entity"].iloc[0]
-    return whole.reset_index()[list(part.columns)]
+    code = "source_changed"
+    next_step = "Run again, and replace the file in one step (write another, then rename it)."

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import difflib
+import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
-from functools import cached_property
+from datetime import UTC, datetime
 
 import numpy as np
-import pandas as pd
 
 from registry.models import Fleet, RegisteredModel
-from training import cases, dataset, policies, runs, sources, windows
+from training import cases, dataset, panels, policies, runs, sources, windows
 from training.models import RetrainingPolicy
 from training.trainers.base import Grid, Refused, Series
+
+READ_AT_ONCE = 1000
+"""Entities whose rows are in memory at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,18 +45,8 @@ class _Stage:
     """What is the same for every entity of one rehearsal."""
 
     grid: Grid
-    frame: pd.DataFrame
+    newest: datetime
     now: datetime
-
-    def series(self, entity: str, *, days: int) -> Series | None:
-        """Return the rows of an entity that a look-back of so many days leaves."""
-        if days not in self._panels:
-            self._panels[days] = dataset.panel(dataset.look_back(self.frame, days=days), self.grid)
-        return self._panels[days].get(entity)
-
-    @cached_property
-    def _panels(self) -> dict[int, dict[str, Series]]:
-        return {}
 
 
 def rehearse(
@@ -65,12 +57,18 @@ def rehearse(
     Raises PolicyMissing, SourcesDiffer, EntityUnknown, and what reading the source raises.
     """
     grid = sources.grid_of(fleet)
-    stage = _Stage(grid=grid, frame=sources.read(policies.source_of(fleet, None), grid), now=now)
-    pairs = policies.govern(fleet, _models(fleet, entities, stage.frame["entity"].unique()))
-    return [
-        _rehearsed(model, policy, stage, days=look_back_days or policies.look_back_days(policy, daily=grid.dated))
-        for model, policy in pairs
-    ]
+    with tempfile.TemporaryFile(prefix="perennial-rehearsal-") as file:
+        written = sources.write(policies.source_of(fleet, None), grid, file)
+        fetch, known = sources.opened_rows(file)
+        pairs = policies.govern(fleet, _models(fleet, entities, panels.entities(fetch, known)))
+        stage = _Stage(grid=grid, newest=written.newest.item().replace(tzinfo=UTC), now=now)
+        told = []
+        for first in range(0, len(pairs), READ_AT_ONCE):
+            some = pairs[first : first + READ_AT_ONCE]
+            panel = panels.read(fetch, known, entities=[model.entity_key for model, _ in some])
+            every = dataset.series_of(panel, grid)
+            told += [_rehearsed(*pair, stage, every.get(pair[0].entity_key), look_back_days) for pair in some]
+    return told
 
 
 def _models(fleet: Fleet, entities: Sequence[str] | None, held: Iterable[str]) -> list[RegisteredModel]:
@@ -86,10 +84,13 @@ def _models(fleet: Fleet, entities: Sequence[str] | None, held: Iterable[str]) -
     return [model for model in chosen if model.state != RegisteredModel.State.RETIRED]
 
 
-def _rehearsed(model: RegisteredModel, policy: RetrainingPolicy, stage: _Stage, *, days: int) -> Rehearsed:
+def _rehearsed(
+    model: RegisteredModel, policy: RetrainingPolicy, stage: _Stage, whole: Series | None, look_back_days: int | None
+) -> Rehearsed:
+    days = look_back_days or policies.look_back_days(policy, daily=stage.grid.dated)
     base = Rehearsed(entity=model.entity_key, policy=policy.name, days=days)
-    series = stage.series(model.entity_key, days=days)
-    if series is None:
+    series = whole and dataset.look_back(whole, days=days, newest=stage.newest)
+    if not series:
         told = f"Source {policy.source.name} has no row for entity {model.entity_key} in its last {days} days."
         step = "Check the source, or lengthen the look-back."
         return _refused(base, Refused(code="no_data", sentence=told, next_step=step))

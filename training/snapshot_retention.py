@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Any
+from typing import Any, BinaryIO
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -46,15 +46,15 @@ def location_of(source: Source, digest: str) -> str:
     return f"{PREFIX}{source.pk}/{digest}.parquet"
 
 
-def record(source: Source, digest: str, data: bytes, *, values: Mapping[str, Any]) -> Snapshot:
-    """Store the bytes of a reading and return its row; equal rows are stored once, and young again."""
+def record(source: Source, digest: str, file: BinaryIO, *, values: Mapping[str, Any]) -> Snapshot:
+    """Store the file of a reading and return its row; equal rows are stored once, and young again."""
     opened, location = _opened(), location_of(source, digest)
-    opened.put(location, data)
+    opened.put_file(location, file)
     with transaction.atomic():
         sweep_locks.share(sweep_locks.SNAPSHOTS)
         if not opened.exists(location):
             # Swept between the two: it lay there, old, and no row named it.
-            opened.put(location, data)
+            opened.put_file(location, file)
         defaults = {**values, "location": location}
         found, _ = Snapshot.objects.update_or_create(
             source=source, digest=digest, defaults={"created_at": Now()}, create_defaults=defaults

@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import hashlib
-import io
-from collections.abc import Sequence
-from datetime import UTC
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from time import monotonic, sleep
-from typing import TYPE_CHECKING
+from typing import BinaryIO
 
-import pyarrow as pa
-import pyarrow.parquet
+import numpy as np
 
-from registry import conf, locks, ownership
-from training import dataset, policies, snapshot_retention, sources
+from registry import conf, locks, ownership, store
+from training import panels, policies, snapshot_retention, sources
+from training.dataset import Panel
 from training.models import Batch, RetrainingPolicy, Snapshot, Source
 from training.trainers.base import Grid
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-ROWS_IN_GROUP = 50_000
 READ_SECONDS = 300.0
 """Longest wait for another worker that reads the same source."""
 POLL_SECONDS = 0.2
+FOOTERS_KEPT = 8
+"""A worker reads many slices of few snapshots; an end has some megabytes in memory."""
+_footers: dict[str, panels.Footer] = {}
+"""By location, the one used last at the end."""
+_lock = threading.Lock()
 
 
 def ensure(batch: Batch) -> Snapshot:
-    """Return the snapshot of a batch, reading the source where nobody has yet. Raises what `sources.read` raises."""
+    """Return the snapshot of a batch, reading the source where nobody has yet. Raises what `take` raises."""
     waited_until = monotonic() + READ_SECONDS
     while (found := _existing(batch)) is None:
         # Whoever holds the lease reads; without Redis two may read, and the compare-and-set picks one.
@@ -50,9 +52,7 @@ def _record(batch: Batch, taken: Snapshot) -> Snapshot:
 
 def _take(batch: Batch) -> Snapshot:
     grid = sources.grid_of(batch.fleet)
-    source = policies.source_of(batch.fleet, batch.policy)
-    frame = sources.read(source, grid)
-    return keep(source, dataset.look_back(frame, days=_days(batch, grid)))
+    return take(policies.source_of(batch.fleet, batch.policy), grid, days=_days(batch, grid))
 
 
 def _days(batch: Batch, grid: Grid) -> int:
@@ -68,42 +68,73 @@ def days_of(batch: Batch, policy: RetrainingPolicy, grid: Grid) -> int:
     return batch.look_back_days or policies.look_back_days(policy, daily=grid.dated)
 
 
-def keep(source: Source, frame: pd.DataFrame) -> Snapshot:
-    """Store a normalised frame by its digest, sorted by entity and time; equal rows are stored once."""
-    data = _pack(frame)
-    stamps = frame["time"]
-    return snapshot_retention.record(
-        source,
-        hashlib.sha256(data).hexdigest(),
-        data,
-        values={
-            "window_start": stamps.min().to_pydatetime().replace(tzinfo=UTC),
-            "window_end": stamps.max().to_pydatetime().replace(tzinfo=UTC),
-            "rows": len(frame),
-            "entities": int(frame["entity"].nunique()),
-        },
-    )
+def take(source: Source, grid: Grid, *, days: float | None = None) -> Snapshot:
+    """Read the last `days` days of a source and store them by their digest; equal rows are stored once.
+
+    On its way the snapshot is a file without a name in the folder of the system for such files (TMPDIR). Raises what
+    `sources.write` raises, and StoreUnavailable.
+    """
+    with tempfile.TemporaryFile(prefix="perennial-snapshot-") as file:
+        written = sources.write(source, grid, file, days=days)
+        return snapshot_retention.record(
+            source,
+            _digest(file),
+            file,
+            values={
+                "window_start": _aware(written.oldest),
+                "window_end": _aware(written.newest),
+                "rows": written.rows,
+                "entities": written.entities,
+            },
+        )
 
 
-def _pack(frame: pd.DataFrame) -> bytes:
-    buffer = io.BytesIO()
-    table = pa.Table.from_pandas(frame, preserve_index=False)
-    pyarrow.parquet.write_table(
-        table.replace_schema_metadata(None), buffer, compression="zstd", row_group_size=ROWS_IN_GROUP
-    )
-    return buffer.getvalue()
+def _digest(file: BinaryIO) -> str:
+    file.seek(0)
+    return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read(snapshot: Snapshot, *, entities: Sequence[str] | None = None) -> pd.DataFrame:
-    """Return the rows of these entities; row groups of others are not read. Raises store.StoreMissing."""
-    data = ownership.artifact_store().get(snapshot.location)
-    filters = None if entities is None else [("entity", "in", list(entities))]
-    frame: pd.DataFrame = pyarrow.parquet.read_table(io.BytesIO(data), filters=filters).to_pandas()
-    return frame
+def _aware(stamp: np.datetime64) -> datetime:
+    plain: datetime = stamp.astype("datetime64[us]").item()
+    return plain.replace(tzinfo=UTC)
+
+
+def read(snapshot: Snapshot, *, entities: Sequence[str] | None = None) -> Panel:
+    """Return the rows of these entities; what holds others alone is not read. Raises store.StoreMissing."""
+    fetch, known = _opened(snapshot.location)
+    return panels.read(fetch, known, entities=entities)
 
 
 def entities(snapshot: Snapshot) -> list[str]:
-    """Return the entity keys that a snapshot holds, sorted."""
-    data = ownership.artifact_store().get(snapshot.location)
-    column = pyarrow.parquet.read_table(io.BytesIO(data), columns=["entity"])["entity"]
-    return sorted(column.unique().to_pylist())
+    """Return the entity keys that a snapshot holds, sorted. Raises store.StoreMissing."""
+    fetch, known = _opened(snapshot.location)
+    return panels.entities(fetch, known)
+
+
+def _opened(location: str) -> tuple[panels.Fetch, panels.Footer]:
+    """Return how to read a snapshot, and its end, which this process reads once: a location names its bytes."""
+    opened = ownership.artifact_store()
+
+    def fetch(spans: Sequence[panels.Span]) -> Iterator[bytes]:
+        places = [store.Place(key=location, start=first, length=length) for first, length in spans]
+        for found in opened.get_each(places):
+            if not isinstance(found, bytes):
+                raise found
+            yield found
+
+    with _lock:
+        known = _footers.pop(location, None)
+    if known is None:
+        known = panels.footer(fetch, size=_size(opened, location))
+    with _lock:
+        _footers[location] = known
+        while len(_footers) > FOOTERS_KEPT:
+            del _footers[next(iter(_footers))]
+    return fetch, known
+
+
+def _size(opened: store.Store, location: str) -> int:
+    entry = opened.find(location)
+    if entry is None:
+        raise store.StoreMissing(f"Nothing is stored under {location}.")
+    return entry.size

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import BinaryIO, Protocol
 from uuid import UUID
 
 from registry import errors
@@ -91,6 +91,13 @@ class Store(Protocol):
         """Store the bytes durably before returning, replacing others in one step; the object is young afterwards.
 
         True where the object is new; False where one was there before, which a sweeper may be about to delete.
+        """
+
+    def put_file(self, key: str, file: BinaryIO) -> bool:
+        """Do what `put` does with all that a file holds, from its beginning; a part of it is in memory at a time.
+
+        The file must be one that can be read again. Of an object store, two who store the same key at once may both
+        be told that it is new; both have just put it.
         """
 
     def put_each(self, items: Sequence[tuple[str, bytes]]) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +20,7 @@ from registry.store.contract import KEY, PREFIX, Entry, Mark, Place, StoreKeyInv
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _TEMPORARY = re.compile(r"\.[0-9a-f]{64}(\.parquet)?\.[0-9a-f]{16}\.tmp")
 _TOP_FOLDERS = ("artifacts/", "snapshots/")
+COPIED_AT_ONCE = 1024**2
 
 
 _FAN_OUT = tuple(f"{number:02x}" for number in range(256))
@@ -35,13 +38,17 @@ class DiskStore:
 
     def put(self, key: str, data: bytes) -> bool:
         """See Store."""
+        return self.put_file(key, io.BytesIO(data))
+
+    def put_file(self, key: str, file: BinaryIO) -> bool:
+        """See Store."""
         path = self._locate(key)
         with self._reported(key):
-            if _renewed(path, data):
+            if _renewed(path, file):
                 return False
             is_new = not path.exists()
             _settle(path.parent)
-            _write_whole(path, data)
+            _write_whole(path, file)
             return is_new
 
     def put_each(self, items: Sequence[tuple[str, bytes]]) -> None:
@@ -131,7 +138,7 @@ class DiskStore:
         with self._reported(marker.NAME):
             # What lies above the store is not ours, and may not be ours to open.
             self._root.mkdir(parents=True, exist_ok=True)
-            _write_whole(path, marker.dump(mark), create=not replacing)
+            _write_whole(path, io.BytesIO(marker.dump(mark)), create=not replacing)
         return self.mark() or mark
 
     def _locate(self, key: str) -> Path:
@@ -202,11 +209,11 @@ def _stat(path: Path) -> os.stat_result | None:
         return None
 
 
-def _renewed(path: Path, data: bytes) -> bool:
+def _renewed(path: Path, data: BinaryIO) -> bool:
     """Make a file that holds these bytes young; False where there is none, or it is not ours to touch."""
     try:
         # Comparing, and not only looking for the file, lets storing again repair a damaged one.
-        if path.stat().st_size == len(data) and path.read_bytes() == data:
+        if path.stat().st_size == data.seek(0, os.SEEK_END) and _same(path, data):
             os.utime(path)
             # Whoever wrote it may not have come to this yet, and the caller's row relies on the name from here on. Its
             # age may be lost with the machine: the row that it waits for, which keeps the file, is then lost as well.
@@ -218,13 +225,23 @@ def _renewed(path: Path, data: bytes) -> bool:
     return False
 
 
-def _write_whole(path: Path, data: bytes, *, create: bool = False) -> None:
+def _same(path: Path, data: BinaryIO) -> bool:
+    data.seek(0)
+    with _opened(path) as file:
+        while part := file.read(COPIED_AT_ONCE):
+            if part != data.read(COPIED_AT_ONCE):
+                return False
+    return True
+
+
+def _write_whole(path: Path, data: BinaryIO, *, create: bool = False) -> None:
     """Write a file in one step; to `create` leaves one that is there as it is."""
     # In the same folder, because a rename is one step only within one file system.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW, 0o640), "wb") as file:
-            file.write(data)
+            data.seek(0)
+            shutil.copyfileobj(data, file, COPIED_AT_ONCE)
             file.flush()
             os.fsync(file.fileno())
         if not (create and _linked(temporary, path)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from typing import BinaryIO
 
 from registry.store.contract import Entry, Mark, Place, Store, StoreKeyInvalid, StoreMissing
 
@@ -25,6 +26,11 @@ class GuardedStore:
         """See Store."""
         self._admit()
         return self._inner.put(key, data)
+
+    def put_file(self, key: str, file: BinaryIO) -> bool:
+        """See Store."""
+        self._admit()
+        return self._inner.put_file(key, file)
 
     def put_each(self, items: Sequence[tuple[str, bytes]]) -> None:
         """See Store. Asks once, here: what has its own threads for the writing knows no database."""

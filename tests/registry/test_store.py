@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import threading
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from uuid import uuid4
 import pytest
 
 from registry import conf, store
+from registry.store import objects
 
 DIGEST = "ab" + "0" * 62
 KEY = f"artifacts/ab/{DIGEST}"
@@ -99,6 +101,23 @@ def test_the_second_time_the_object_is_said_to_have_been_there(opened: store.Sto
     assert opened.get(KEY) == b"same"
 
 
+@pytest.mark.parametrize("size", [0, 10, objects.PART_BYTES, 2 * objects.PART_BYTES + 5])
+def test_a_file_is_stored_from_its_beginning_and_made_young_when_stored_again(
+    opened: store.Store, tmp_path: Path, size: int
+) -> None:
+    content = os.urandom(size)
+    (tmp_path / "file").write_bytes(content)
+    with (tmp_path / "file").open("rb") as file:
+        file.seek(size // 2)
+        assert opened.put_file(SNAPSHOT, file) is True
+        assert opened.get(SNAPSHOT) == content
+        assert opened.put_file(SNAPSHOT, file) is False
+        opened.put(SNAPSHOT, b"damaged")
+        assert opened.put_file(SNAPSHOT, file) is False
+    assert opened.get(SNAPSHOT) == content
+    assert keys(opened, "snapshots/") == [SNAPSHOT]
+
+
 def test_storing_again_repairs_other_bytes(opened: store.Store) -> None:
     opened.put(KEY, b"sane")
     assert opened.put(KEY, b"same") is False
@@ -169,6 +188,7 @@ def test_the_mark_is_no_object_of_the_store(opened: store.Store) -> None:
 def test_a_key_with_path_tricks_is_refused(opened: store.Store, key: str) -> None:
     uses: list[Callable[[str], object]] = [opened.get, opened.exists]
     uses += [lambda refused: opened.delete([refused]), lambda refused: opened.put(refused, b"evil")]
+    uses += [lambda refused: opened.put_file(refused, io.BytesIO(b"evil"))]
     for use in uses:
         with pytest.raises(store.StoreKeyInvalid):
             use(key)

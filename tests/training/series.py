@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from training.dataset import panel
-from training.normal_form import normalise
+from tests.training import pieces
 from training.policy_terms import Expectations
 from training.trainers.base import Floats, Grid, Series
 
@@ -61,13 +60,13 @@ def linear_rows(count: int, *, grid: Grid = SOLAR, seed: int = 3) -> Series:
 def bakery() -> dict[str, Series]:
     """Three real daily series of demand, one of them nearly dead."""
     rows = pd.read_csv(DATA / "bakery_3_series.csv")
-    return panel(normalise(rows, time="ds", target="y", entity="series_id", source="bakery", grid=BAKERY), BAKERY)
+    return pieces.series(rows, time="ds", target="y", entity="series_id", source="bakery", grid=BAKERY)
 
 
 def solar() -> dict[str, Series]:
     """Two real sites with sensors, 60 days of daylight hours."""
     rows = pd.read_csv(DATA / "solar_2_sites_60_days.csv")
-    normal = normalise(
+    return pieces.series(
         rows,
         time="ds",
         target="generated_kw",
@@ -77,4 +76,3 @@ def solar() -> dict[str, Series]:
         declared_zone="America/Denver",
         grid=SOLAR,
     )
-    return panel(normal, SOLAR)

@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from tests.training.series import ANYTHING, DAILY, NOW, SOLAR, a_series, bakery, linear_rows, solar, weekly_pattern
@@ -169,22 +168,33 @@ def test_real_series_are_read_and_judged() -> None:
     assert all(each.refused is None and each.completeness == 1.0 for each in sites.values())
 
 
-def test_the_look_back_counts_from_the_newest_stamp_of_all_entities() -> None:
-    stamps = pd.to_datetime(["2026-01-01", "2026-01-08", "2026-01-09", "2026-01-15"]).astype("datetime64[us]")
-    frame = pd.DataFrame({"entity": ["a", "a", "b", "b"], "time": stamps, "y": 1.0})
-    kept = dataset.look_back(frame, days=7)
-    assert kept["time"].dt.day.tolist() == [9, 15]
-    assert kept.index.tolist() == [0, 1]
-    assert dataset.look_back(frame.iloc[:0], days=7).empty
+def test_the_look_back_of_a_series_counts_from_the_newest_stamp_of_all() -> None:
+    series = a_series(np.arange(15.0), start="2026-01-01")
+    newest = datetime(2026, 1, 16, tzinfo=UTC)
+    kept = dataset.look_back(series, 7, newest=newest)
+    assert [int(str(day)[8:10]) for day in kept.instants] == [10, 11, 12, 13, 14, 15]
+    assert kept.target.base is not None, "a view"
+    assert len(dataset.look_back(series, 1, newest=newest)) == 0
+    assert len(dataset.look_back(series, 100, newest=newest)) == 15
 
 
 def test_a_panel_gives_trainers_local_wall_time_and_keeps_the_instants() -> None:
-    stamps = pd.to_datetime(["2026-01-05 18:00", "2026-07-05 18:00"]).astype("datetime64[us]")
-    frame = pd.DataFrame({"entity": "a", "time": stamps, "y": [1.0, 2.0], "rain": [0.5, 0.6]})
-    series = dataset.panel(frame, Grid(frequency="h", time_zone="Europe/Berlin"))["a"]
+    stamps = np.array(["2026-01-05T18:00", "2026-07-05T18:00", "2026-07-05T19:00"], dtype="datetime64[us]")
+    panel = dataset.Panel(
+        entities=("a", "b", "c"),
+        starts=np.array([0, 2, 2, 3]),
+        instants=stamps,
+        target=np.array([1.0, 2.0, 3.0]),
+        features=np.array([[0.5], [0.6], [0.7]]),
+        feature_names=("rain",),
+    )
+    every = dataset.series_of(panel, Grid(frequency="h", time_zone="Europe/Berlin"))
+    assert list(every) == ["a", "c"], "of b nothing is left"
+    series = every["a"]
     assert [str(time) for time in series.times] == ["2026-01-05T19:00:00.000000", "2026-07-05T20:00:00.000000"]
-    assert np.array_equal(series.instants, stamps.to_numpy())
-    assert (series.feature_names, series.features.shape) == (("rain",), (2, 1))
+    assert np.array_equal(series.instants, stamps[:2])
+    assert (series.feature_names, series.features.tolist()) == (("rain",), [[0.5], [0.6]])
+    assert np.shares_memory(every["c"].target, panel.target)
 
 
 def test_what_came_after_a_fit_is_one_window_of_at_least_a_horizon() -> None:

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from registry.errors import Invalid
+from tests.training import pieces
 from tests.training.series import DATA
-from training import normal_form
 from training.trainers.base import Grid
 
 DAILY = Grid(frequency="D")
@@ -21,7 +21,7 @@ HOURLY = Grid(frequency="h", time_zone="Europe/Berlin")
 def normal(rows: dict[str, Any], *, grid: Grid = DAILY, **given: Any) -> pd.DataFrame:
     """The normal form of rows with columns ds and y, and key where there is one."""
     settings = {"time": "ds", "target": "y", "source": "shop", "entity": "key" if "key" in rows else ""} | given
-    return normal_form.normalise(pd.DataFrame(rows), grid=grid, **settings)
+    return pieces.normalise(pd.DataFrame(rows), grid=grid, **settings)
 
 
 def test_rows_come_sorted_by_entity_and_time_with_features_as_numbers() -> None:
@@ -43,7 +43,7 @@ def test_rows_come_sorted_by_entity_and_time_with_features_as_numbers() -> None:
 def test_the_frame_given_is_not_changed() -> None:
     frame = pd.DataFrame({"ds": ["2026-01-02", "2026-01-01"], "y": ["1", "2"]})
     before = frame.copy(deep=True)
-    normal_form.normalise(frame, time="ds", target="y", source="shop", grid=DAILY)
+    pieces.normalise(frame, time="ds", target="y", source="shop", grid=DAILY)
     pd.testing.assert_frame_equal(frame, before)
 
 
@@ -106,7 +106,7 @@ def test_an_hour_that_the_clock_repeats_is_two_hours_for_each_entity() -> None:
 def test_real_traffic_counts_keep_the_repeated_hour_and_show_a_true_duplicate() -> None:
     frame = pd.read_csv(DATA / "traffic_dirty_two_weeks.csv")
     grid = Grid(frequency="h", time_zone="America/Chicago")
-    found = normal_form.normalise(
+    found = pieces.normalise(
         frame, time="ds", target="traffic_volume", source="I-94", declared_zone="America/Chicago", grid=grid
     )
     first_hours = found["time"][found["time"].between("2016-11-06 05:00", "2016-11-06 08:00")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import time
 from dataclasses import replace
@@ -28,7 +29,7 @@ LATER = NOW + timedelta(days=15)
 
 def record(source: Source, data: bytes = b"rows") -> Snapshot:
     digest = hashlib.sha256(data).hexdigest()
-    found = snapshot_retention.record(source, digest, data, values={"rows": 1, "entities": 1})
+    found = snapshot_retention.record(source, digest, io.BytesIO(data), values={"rows": 1, "entities": 1})
     Snapshot.objects.filter(pk=found.pk).update(created_at=NOW)
     return found
 
@@ -87,7 +88,7 @@ def test_the_snapshot_of_an_open_batch_stays_and_that_of_an_ended_one_goes(artif
 def test_a_reading_of_the_same_rows_makes_a_snapshot_young_again(artifact_folder: Path) -> None:
     source = factories.source()
     snapshot = record(source)
-    again = snapshot_retention.record(source, snapshot.digest, b"rows", values={"rows": 1, "entities": 1})
+    again = snapshot_retention.record(source, snapshot.digest, io.BytesIO(b"rows"), values={"rows": 1, "entities": 1})
     assert again.pk == snapshot.pk
     assert sweep(clock.now() + timedelta(days=13)) == (0, 0)
     assert Snapshot.objects.get().location == snapshot.location
@@ -97,16 +98,16 @@ def test_a_file_that_was_swept_before_its_row_was_written_is_stored_again(
     artifact_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = factories.source()
-    put, puts = store.DiskStore.put, []
+    put, puts = store.DiskStore.put_file, []
 
-    def then_swept(self: Any, key: str, data: bytes) -> bool:
-        is_new = put(self, key, data)
+    def then_swept(self: Any, key: str, file: Any) -> bool:
+        is_new = put(self, key, file)
         puts.append(key)
         if len(puts) == 1:
             self.delete([key])
         return is_new
 
-    monkeypatch.setattr(store.DiskStore, "put", then_swept)
+    monkeypatch.setattr(store.DiskStore, "put_file", then_swept)
     snapshot = record(source)
     assert file(artifact_folder, snapshot).read_bytes() == b"rows"
 
