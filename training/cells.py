@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -58,12 +59,11 @@ class Intake:
         self._known: set[str] = set()
         self._refused: tuple[int, DataInvalid] | None = None
 
-    def keys(self, frame: pd.DataFrame) -> Rows:
-        """Take a piece of which only the entities matter. Raises EntityInvalid."""
-        keys, codes = self._keys(frame)
+    def keys(self, frame: pd.DataFrame) -> tuple[list[str], NDArray[np.int32]]:
+        """Take a piece of which only the entities matter; return them, and each row's place. Raises EntityInvalid."""
+        found = self._keys(frame)
         self._taken += len(frame)
-        absent = np.empty((0, len(frame)))
-        return Rows(keys=keys, codes=codes, times=absent[0:0], is_local=absent[0:0], values=absent)
+        return found
 
     def rows(self, frame: pd.DataFrame) -> Rows | None:
         """Take a piece and return its rows; None where something is refused, which `close` tells.
@@ -75,10 +75,7 @@ class Intake:
         parsed = self._tried(READABLE, lambda: self._parsed(frame[rules.time]))
         meant = self._tried(MEANING, lambda: self._meant(frame[rules.time], parsed))
         names = (rules.target, *rules.features)
-        numbers = [
-            self._tried(TARGET + place, lambda name=name: self._numbers(frame[name]))  # type: ignore[misc]
-            for place, name in enumerate(names)
-        ]
+        numbers = [self._tried(TARGET + place, partial(self._numbers, frame[name])) for place, name in enumerate(names)]
         self._taken += len(frame)
         if self._refused or meant is None:
             return None
@@ -142,10 +139,10 @@ class Intake:
 
     def _numbers(self, column: pd.Series) -> Floats:
         if pd.api.types.is_numeric_dtype(column.dtype):
-            return column.to_numpy(dtype=np.float64)
+            return np.asarray(column.to_numpy(), dtype=np.float64)
         numbers = pd.to_numeric(column, errors="coerce").astype("float64")
         self._refuse(column, (column.notna() & numbers.isna()).to_numpy(), NotNumeric, "which is not a number")
-        return numbers.to_numpy()
+        return np.asarray(numbers.to_numpy(), dtype=np.float64)
 
     def _refuse(self, column: pd.Series, bad: NDArray[np.bool_], error: type[DataInvalid], what: str) -> None:
         if bad.any():
@@ -159,7 +156,7 @@ def _coded(column: pd.Series) -> tuple[list[str], NDArray[np.int32]]:
     """Return the distinct keys and the place of each row's among them, -1 where there is none."""
     if not isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype("str").where(column.notna()).astype("category")
-    return [str(key) for key in column.cat.categories], column.cat.codes.to_numpy(dtype=np.int32)
+    return [str(key) for key in column.cat.categories], np.asarray(column.cat.codes.to_numpy(), dtype=np.int32)
 
 
 def _stamps(column: pd.Series) -> tuple[Stamps, Stamps]:

@@ -15,7 +15,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from training.normal_form import Rows, SourceChanged, join
+from training.normal_form import Rows, SourceChanged, edges, join
 
 BUCKET_ROWS = 2_000_000
 """In memory at once while a source that is not in order is read, with some copies of them; more for one entity."""
@@ -34,26 +34,27 @@ class Survey:
     """Whether the rows of each entity stand together, and entities in the order of their keys."""
 
 
-def survey(pieces: Iterable[Rows]) -> Survey:
-    """Look through the entities of all pieces of a source."""
+def survey(pieces: Iterable[tuple[Sequence[str], NDArray[np.int32]]]) -> Survey:
+    """Look through all pieces of a source, each by its entities and every row's place among them."""
     counts: dict[str, int] = {}
     is_ordered, last = True, ""
-    for piece in pieces:
-        if not len(piece):
+    for names, codes in pieces:
+        if not len(codes):
             continue
-        found = np.bincount(piece.codes, minlength=len(piece.keys))
+        found = np.bincount(codes, minlength=len(names))
         for place in np.flatnonzero(found).tolist():
-            counts[piece.keys[place]] = counts.get(piece.keys[place], 0) + int(found[place])
-        starts = piece.starts()[:-1]
-        is_ordered = is_ordered and len(starts) == np.count_nonzero(found) and _ascend(piece, starts, last)
-        last = piece.keys[piece.codes[-1]]
+            counts[names[place]] = counts.get(names[place], 0) + int(found[place])
+        starts = edges(codes)[:-1]
+        # Counted first: of rows in no order there are as many runs as rows, and no name of each is needed.
+        is_ordered = is_ordered and len(starts) == np.count_nonzero(found) and _ascend(names, codes[starts], last)
+        last = names[codes[-1]]
     keys = sorted(counts)
     return Survey(keys=keys, counts=np.array([counts[key] for key in keys], dtype=np.int64), is_ordered=is_ordered)
 
 
-def _ascend(piece: Rows, starts: NDArray[np.intp], last: str) -> bool:
+def _ascend(names: Sequence[str], codes: NDArray[np.int32], last: str) -> bool:
     """Whether the entities of a piece come in order behind the one before, which may go on."""
-    keys = [piece.keys[code] for code in piece.codes[starts].tolist()]
+    keys = [names[code] for code in codes.tolist()]
     return last <= keys[0] and all(one < other for one, other in pairwise(keys))
 
 
@@ -64,11 +65,12 @@ def in_order(pieces: Iterable[Rows]) -> Iterator[Rows]:
     for piece in pieces:
         if not len(piece):
             continue
-        if not _ascend(piece, piece.starts()[:-1], last):
+        starts = piece.starts()[:-1]
+        if not _ascend(piece.keys, piece.codes[starts], last):
             raise SourceChanged("The rows are in another order than they were at a first look.")
         last = piece.keys[piece.codes[-1]]
         # The last entity of a piece may go on in the next.
-        begins = int(piece.starts()[-2])
+        begins = int(starts[-1])
         if begins or (held and held[-1].keys[held[-1].codes[-1]] != piece.keys[piece.codes[0]]):
             yield _renumbered(join([*held, piece.take(slice(0, begins))]))
             held = []
@@ -117,8 +119,7 @@ class _Spill:
         order = np.argsort(buckets, kind="stable")
         sorted_rows, buckets, codes = piece.take(order), buckets[order], codes[order]
         self._columns = len(piece.values)
-        edges = np.flatnonzero(np.diff(buckets, prepend=-1, append=-1))
-        for start, stop in pairwise(edges.tolist()):
+        for start, stop in pairwise(np.flatnonzero(np.diff(buckets, prepend=-1, append=-1)).tolist()):
             self._parts.setdefault(int(buckets[start]), []).append((self._file.tell(), stop - start))
             some = sorted_rows.take(slice(start, stop))
             for column in (codes[start:stop], some.times, some.is_local, *some.values):

@@ -77,9 +77,14 @@ class Rows:
         )
 
     def starts(self) -> NDArray[np.intp]:
-        """Return where in sorted or grouped rows another entity begins; one more than there are runs, n being last."""
-        changes = np.flatnonzero(self.codes[1:] != self.codes[:-1]) + 1
-        return np.concatenate([[0], changes, [len(self)]]) if len(self) else np.zeros(1, dtype=np.intp)
+        """Return where another entity begins, as `edges`."""
+        return edges(self.codes)
+
+
+def edges(codes: NDArray[np.int32]) -> NDArray[np.intp]:
+    """Return where runs of equal codes begin, and as the last how many codes there are."""
+    changes = np.flatnonzero(codes[1:] != codes[:-1]) + 1
+    return np.concatenate([[0], changes, [len(codes)]]) if len(codes) else np.zeros(1, dtype=np.intp)
 
 
 def join(parts: Sequence[Rows]) -> Rows:

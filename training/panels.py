@@ -50,12 +50,7 @@ class Footer:
 
 def footer(fetch: Fetch, *, size: int) -> Footer:
     """Read the end of a file of so many bytes. Raises pyarrow.ArrowInvalid for other bytes."""
-    begin = max(0, size - END_BYTES)
-    (end,) = fetch([(begin, size - begin)])
-    needed = int.from_bytes(end[-_TAIL:-4], "little") + _TAIL
-    if len(end) < needed <= size:
-        (end,) = fetch([(size - needed, needed)])
-    metadata = pyarrow.parquet.read_metadata(_Ranges([(size - len(end), end)], size))
+    metadata = pyarrow.parquet.read_metadata(pa.BufferReader(_end(fetch, size)))
     groups = [metadata.row_group(place) for place in range(metadata.num_row_groups)]
     named = [group.column(0).statistics for group in groups]
     return Footer(
@@ -64,6 +59,16 @@ def footer(fetch: Fetch, *, size: int) -> Footer:
         firsts=tuple(each.min for each in named),
         lasts=tuple(each.max for each in named),
     )
+
+
+def _end(fetch: Fetch, size: int) -> bytes:
+    begin = max(0, size - END_BYTES)
+    (end,) = fetch([(begin, size - begin)])
+    needed = int.from_bytes(end[-_TAIL:-4], "little") + _TAIL
+    if len(end) < needed <= size:
+        (end,) = fetch([(size - needed, needed)])
+    # Nothing of what lies before it: it is then a file of its own, without rows.
+    return end[-needed:]
 
 
 def _span(group: pa.parquet.RowGroupMetaData) -> Span:

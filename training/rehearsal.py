@@ -6,12 +6,12 @@ import difflib
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 import numpy as np
 
 from registry.models import Fleet, RegisteredModel
-from training import cases, dataset, panels, policies, runs, sources, windows
+from training import cases, dataset, panels, policies, row_files, runs, sources, windows
 from training.models import RetrainingPolicy
 from training.trainers.base import Grid, Refused, Series
 
@@ -61,7 +61,7 @@ def rehearse(
         written = sources.write(policies.source_of(fleet, None), grid, file)
         fetch, known = sources.opened_rows(file)
         pairs = policies.govern(fleet, _models(fleet, entities, panels.entities(fetch, known)))
-        stage = _Stage(grid=grid, newest=written.newest.item().replace(tzinfo=UTC), now=now)
+        stage = _Stage(grid=grid, newest=row_files.aware(written.newest), now=now)
         told = []
         for first in range(0, len(pairs), READ_AT_ONCE):
             some = pairs[first : first + READ_AT_ONCE]

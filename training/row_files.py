@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import IO
 
 import numpy as np
@@ -52,6 +53,12 @@ def write(blocks: Iterable[Rows], file: IO[bytes], *, features: Sequence[str]) -
         oldest=min(each.oldest for each in seen),
         newest=max(each.newest for each in seen),
     )
+
+
+def aware(stamp: np.datetime64) -> datetime:
+    """Return a stamp of the normal form as the aware UTC instant that rows of the database have."""
+    microseconds = int(stamp.astype("datetime64[us]").astype(np.int64))
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
 
 
 def _watched(blocks: Iterable[Rows], seen: list[Written]) -> Iterator[Rows]:

@@ -6,14 +6,11 @@ import hashlib
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from time import monotonic, sleep
 from typing import BinaryIO
 
-import numpy as np
-
 from registry import conf, locks, ownership, store
-from training import panels, policies, snapshot_retention, sources
+from training import panels, policies, row_files, snapshot_retention, sources
 from training.dataset import Panel
 from training.models import Batch, RetrainingPolicy, Snapshot, Source
 from training.trainers.base import Grid
@@ -21,6 +18,7 @@ from training.trainers.base import Grid
 READ_SECONDS = 300.0
 """Longest wait for another worker that reads the same source."""
 POLL_SECONDS = 0.2
+HASHED_AT_ONCE = 1024**2
 FOOTERS_KEPT = 8
 """A worker reads many slices of few snapshots; an end has some megabytes in memory."""
 _footers: dict[str, panels.Footer] = {}
@@ -81,8 +79,8 @@ def take(source: Source, grid: Grid, *, days: float | None = None) -> Snapshot:
             _digest(file),
             file,
             values={
-                "window_start": _aware(written.oldest),
-                "window_end": _aware(written.newest),
+                "window_start": row_files.aware(written.oldest),
+                "window_end": row_files.aware(written.newest),
                 "rows": written.rows,
                 "entities": written.entities,
             },
@@ -90,13 +88,11 @@ def take(source: Source, grid: Grid, *, days: float | None = None) -> Snapshot:
 
 
 def _digest(file: BinaryIO) -> str:
+    digest = hashlib.sha256()
     file.seek(0)
-    return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _aware(stamp: np.datetime64) -> datetime:
-    plain: datetime = stamp.astype("datetime64[us]").item()
-    return plain.replace(tzinfo=UTC)
+    while part := file.read(HASHED_AT_ONCE):
+        digest.update(part)
+    return digest.hexdigest()
 
 
 def read(snapshot: Snapshot, *, entities: Sequence[str] | None = None) -> Panel:

@@ -98,7 +98,7 @@ class CsvPieces:
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _frame(batch: pa.RecordBatch, keys: Sequence[str]) -> pd.DataFrame:
