@@ -14,15 +14,16 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from registry.errors import PerennialError
 from tests.training import at_once, pieces
 from training import cells, gathering, panels, row_files, source_files, sources, whole_series
-from training.normal_form import Rules, SourceChanged
+from training.normal_form import Rows, Rules, SourceChanged
 from training.trainers.base import Grid
 
+EXAMPLES = 40
 DAILY = Grid(frequency="D")
 HOURLY = Grid(frequency="h", time_zone="Europe/Berlin")
 ROWS = Grid(frequency="h", kind="regression", time_zone="Europe/Berlin")
@@ -75,6 +76,7 @@ def outcome(read: Any, *args: Any, **given: Any) -> Any:
     return {name: found[name].astype(object).where(found[name].notna(), None).tolist() for name in found.columns}
 
 
+@settings(max_examples=EXAMPLES)
 @given(
     reading=readings(), sizes=st.lists(st.integers(0, 9), max_size=8), bucket_rows=st.integers(1, 20), data=st.data()
 )
@@ -82,9 +84,10 @@ def test_reading_in_pieces_is_reading_at_once(
     reading: tuple[pd.DataFrame, dict[str, Any]], sizes: list[int], bucket_rows: int, data: st.DataObject
 ) -> None:
     frame, rules = reading
-    expected = outcome(at_once.normalise, frame, **rules)
-    for name in data.draw(st.sets(st.sampled_from(["key", "ds"]))):
-        frame[name] = frame[name].astype("category")
+    texts = {name: "str" for name in data.draw(st.sets(st.sampled_from(["key", "ds"])))}
+    expected = outcome(at_once.normalise, frame := frame.astype(texts), **rules)
+    # As a file gives them.
+    frame = frame.astype(dict.fromkeys(texts, "category"))
     rows_in_group = data.draw(st.integers(1, 12))
     with mock.patch.object(row_files, "ROWS_IN_GROUP", rows_in_group):
         assert outcome(pieces.normalise, frame, sizes=sizes, bucket_rows=bucket_rows, **rules) == expected
@@ -117,6 +120,7 @@ def in_pieces(open_file: Any, **rules: Any) -> pd.DataFrame:
     raise AssertionError("never read")
 
 
+@settings(max_examples=EXAMPLES)
 @given(text=csv_texts(), piece_bytes=st.integers(24, 200))
 def test_a_csv_in_pieces_is_the_csv_at_once(
     tmp_path_factory: pytest.TempPathFactory, text: str, piece_bytes: int
@@ -200,6 +204,7 @@ def test_a_group_holds_whole_entities_and_a_large_one_begins_its_own(monkeypatch
     assert ["".join(group) for group in groups] == ["aaaa", "b" * 10, "b" * 10, "bbbbbc", "d" * 9, "ee"]
 
 
+@settings(max_examples=EXAMPLES)
 @given(sizes=st.dictionaries(keys, st.integers(1, 30), min_size=1), asked=st.sets(keys | st.just("absent")))
 def test_a_slice_has_the_rows_of_the_entities_asked_for(sizes: dict[str, int], asked: set[str]) -> None:
     frame = daily_rows(sizes)
@@ -238,26 +243,30 @@ def test_a_long_end_is_read_as_far_as_it_goes(monkeypatch: pytest.MonkeyPatch) -
     assert panels.read(fetch, known).target.tolist() == [0, 1, 2, 3, 4, 0, 1, 2]
 
 
-def frame_rows(frame: pd.DataFrame) -> Any:
-    return cells.Intake(Rules(source="s", entity="key", time="ds", target="y", grid=DAILY)).rows(frame)
+def intake() -> cells.Intake:
+    return cells.Intake(Rules(source="s", entity="key", time="ds", target="y", grid=DAILY))
 
 
 def test_a_source_that_changes_while_it_is_read_is_refused() -> None:
-    first, second = daily_rows({"a": 2, "b": 2}), daily_rows({"b": 2, "a": 2})
-    with pytest.raises(SourceChanged):
-        list(gathering.in_order([frame_rows(second)]))
-    known = gathering.survey(
-        [cells.Intake(Rules(source="s", entity="key", time="", target="", grid=DAILY)).keys(first)]
-    )
+    known = gathering.survey([intake().keys(daily_rows({"a": 2, "b": 2}))])
     assert known.is_ordered
+    unordered, new = intake().rows(daily_rows({"b": 2, "a": 2})), intake().rows(daily_rows({"new": 1}))
+    assert unordered and new
     with pytest.raises(SourceChanged):
-        list(gathering.by_ranges([frame_rows(daily_rows({"new": 1}))], known))
+        list(gathering.in_order([unordered]))
+    with pytest.raises(SourceChanged):
+        list(gathering.by_ranges([new], known))
 
 
 def test_entities_that_are_whole_are_not_filled_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    filled: list[str] = []
+    filled: list[int] = []
     fill = whole_series._fill
-    monkeypatch.setattr(whole_series, "_fill", lambda part, rules: (filled.append("one"), fill(part, rules))[1])
+
+    def counted(part: Rows, rules: Rules) -> Rows:
+        filled.append(len(part))
+        return fill(part, rules)
+
+    monkeypatch.setattr(whole_series, "_fill", counted)
     frame = daily_rows({"a": 5, "b": 5, "c": 5}).drop(index=7)
     found = pieces.normalise(frame, source="s", entity="key", time="ds", target="y", grid=DAILY, gaps="zero")
-    assert (filled, len(found)) == (["one"], 15)
+    assert (filled, len(found)) == ([4], 15)
