@@ -76,7 +76,7 @@ def outcome(read: Any, *args: Any, **given: Any) -> Any:
     return {name: found[name].astype(object).where(found[name].notna(), None).tolist() for name in found.columns}
 
 
-@settings(max_examples=EXAMPLES)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(
     reading=readings(), sizes=st.lists(st.integers(0, 9), max_size=8), bucket_rows=st.integers(1, 20), data=st.data()
 )
@@ -120,7 +120,7 @@ def in_pieces(open_file: Any, **rules: Any) -> pd.DataFrame:
     raise AssertionError("never read")
 
 
-@settings(max_examples=EXAMPLES)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(text=csv_texts(), piece_bytes=st.integers(24, 200))
 def test_a_csv_in_pieces_is_the_csv_at_once(
     tmp_path_factory: pytest.TempPathFactory, text: str, piece_bytes: int
@@ -204,7 +204,7 @@ def test_a_group_holds_whole_entities_and_a_large_one_begins_its_own(monkeypatch
     assert ["".join(group) for group in groups] == ["aaaa", "b" * 10, "b" * 10, "bbbbbc", "d" * 9, "ee"]
 
 
-@settings(max_examples=EXAMPLES)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(sizes=st.dictionaries(keys, st.integers(1, 30), min_size=1), asked=st.sets(keys | st.just("absent")))
 def test_a_slice_has_the_rows_of_the_entities_asked_for(sizes: dict[str, int], asked: set[str]) -> None:
     frame = daily_rows(sizes)
