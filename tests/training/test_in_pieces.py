@@ -17,13 +17,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from registry.errors import PerennialError
+from registry.errors import Invalid, PerennialError
 from tests.training import at_once, pieces
 from training import cells, gathering, panels, row_files, source_files, sources, whole_series
 from training.normal_form import Rows, Rules, SourceChanged
 from training.trainers.base import Grid
 
-EXAMPLES = 40
+EXAMPLES = 20
 DAILY = Grid(frequency="D")
 HOURLY = Grid(frequency="h", time_zone="Europe/Berlin")
 ROWS = Grid(frequency="h", kind="regression", time_zone="Europe/Berlin")
@@ -159,12 +159,49 @@ def test_a_parquet_of_any_column_type_in_pieces_is_the_parquet_at_once(
 @pytest.mark.parametrize("sizes", [[2], [1, 1, 1], [0, 2, 0, 1]])
 def test_the_hour_that_a_clock_repeats_is_two_hours_also_where_two_pieces_share_it(sizes: list[int]) -> None:
     stamps = ["2025-10-26 01:00", "2025-10-26 02:00", "2025-10-26 02:00", "2025-10-26 03:00"]
-    frame = pd.DataFrame({"key": "a", "ds": stamps, "y": range(4)})
+    frame = pd.DataFrame({"key": ["a"] * 4 + ["b"] * 4, "ds": stamps * 2, "y": range(8)})
     found = pieces.normalise(
         frame, sizes=sizes, source="s", entity="key", time="ds", target="y", declared_zone="Europe/Berlin", grid=HOURLY
     )
-    assert [str(stamp) for stamp in found["time"].dt.hour] == ["23", "0", "1", "2"]
-    assert found["y"].tolist() == [0, 1, 2, 3]
+    assert found["time"].dt.hour.tolist() == [23, 0, 1, 2] * 2
+    assert found["y"].tolist() == list(range(8))
+
+
+@pytest.mark.parametrize("sizes", [[], [2], [1, 1, 1, 1], [0, 3, 0, 2]])
+@pytest.mark.parametrize("order", [[0, 1, 2, 3, 4], [4, 0, 1, 2, 3]])
+def test_duplicates_and_gaps_are_seen_also_where_an_entity_is_spread_over_pieces(
+    sizes: list[int], order: list[int]
+) -> None:
+    frame = pd.DataFrame({"key": list("aaabb"), "y": [1.0, 2.0, 4.0, 5.0, 6.0]})
+    frame["ds"] = ["2026-01-01", "2026-01-01", "2026-01-03", "2026-01-01", "2026-01-02"]
+    rules: dict[str, Any] = {"source": "s", "entity": "key", "time": "ds", "target": "y", "grid": DAILY}
+    found = pieces.normalise(
+        frame.iloc[order], sizes=sizes, bucket_rows=2, duplicates="sum", gaps="interpolate", **rules
+    )
+    assert found["entity"].tolist() == list("aaabb")
+    assert found["y"].tolist() == [3.0, 3.5, 4.0, 5.0, 6.0]
+
+
+@pytest.mark.parametrize("sizes", [[], [1, 1, 1], [2, 0, 2]])
+@pytest.mark.parametrize(
+    ("spoilt", "told"),
+    [
+        ({"y": (1, "ten"), "ds": (3, "soon")}, "Column ds has 'soon' in row 4"),
+        ({"y": (2, "ten"), "rain": (0, "wet")}, "Column y has 'ten' in row 3"),
+        ({"ds": (2, "2026-01-01 08:00"), "y": (0, "ten")}, "Column ds has '2026-01-01 08:00' in row 3"),
+        ({"ds": (0, "soon"), "key": (3, "a b")}, "Column key has 'a b' in row 4"),
+        ({"rain": (1, "wet")}, "Column rain has 'wet' in row 2"),
+    ],
+)
+def test_of_several_faults_the_same_is_told_however_the_rows_are_cut(
+    sizes: list[int], spoilt: dict[str, tuple[int, str]], told: str
+) -> None:
+    frame = pd.DataFrame({"key": list("aabb"), "ds": DATES[:4], "y": 1.0, "rain": 2.0}).astype(object)
+    for name, (row, value) in spoilt.items():
+        frame.loc[row, name] = value
+    rules: dict[str, Any] = {"source": "s", "entity": "key", "time": "ds", "target": "y", "features": ("rain",)}
+    with pytest.raises(Invalid, match=told):
+        pieces.normalise(frame, sizes=sizes, grid=DAILY, **rules)
 
 
 def shuffled(frame: pd.DataFrame) -> pd.DataFrame:
@@ -189,7 +226,7 @@ def daily_rows(sizes: dict[str, int]) -> pd.DataFrame:
 
 def test_equal_rows_make_equal_bytes_in_whatever_order_and_pieces_they_came(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(row_files, "ROWS_IN_GROUP", 10)
-    frame = daily_rows({"a": 4, "b": 25, "c": 1, "d": 9, "e": 2})
+    frame = daily_rows({"a": 4, "b": 3, "c": 25, "d": 1, "e": 2, "f": 2, "g": 2, "h": 9, "i": 1})
     expected = stored(frame).getvalue()
     assert stored(frame, sizes=(3, 3, 20, 0, 9)).getvalue() == expected
     assert stored(shuffled(frame), sizes=(5, 12), bucket_rows=6).getvalue() == expected
