@@ -23,6 +23,8 @@ END_BYTES = 1024 * 1024
 """Read at first of a file's end, which describes some thousand row groups; more where that was not all."""
 NEAR_BYTES = 256 * 1024
 """Groups that lie no farther apart are read with what lies between: a request costs more than that many bytes."""
+GROUPS_AT_ONCE = 10
+"""Half a million rows, where all are read."""
 _TAIL = 8
 
 Span = tuple[int, int]
@@ -160,9 +162,10 @@ def entities(fetch: Fetch, known: Footer) -> list[str]:
 
 
 def blocks(fetch: Fetch, known: Footer, *, after: np.datetime64) -> Iterator[Rows]:
-    """Yield the rows of each group that are later than an instant, as they were written."""
-    for place in range(len(known.spans)):
-        table = _table(fetch, known, [place])
+    """Yield the rows that are later than an instant, as they were written, some groups at a time."""
+    every = range(len(known.spans))
+    for first in every[::GROUPS_AT_ONCE]:
+        table = _table(fetch, known, every[first : first + GROUPS_AT_ONCE])
         keys, starts = _runs(table)
         values = [table[name].to_numpy() for name in (TARGET, *known.features)]
         times = table[TIME].to_numpy().astype("datetime64[us]", copy=False)
