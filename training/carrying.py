@@ -1,8 +1,10 @@
-"""Carries a claimed chunk out: prepares a batch, or works through its runs slice by slice. One failure ends one run."""
+"""Carries a claimed chunk out: has its batch prepared, or works through its runs slice by slice.
+
+One failure ends one run.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -12,17 +14,18 @@ from uuid import UUID
 from billiard.exceptions import SoftTimeLimitExceeded
 from django.db import InterfaceError, OperationalError, connection, transaction
 
-from registry import enrolment, errors
+from registry import deadlines, errors
 from training import (
     chunks,
+    claimed,
     clock,
     conf,
     evaluating,
+    forming,
     heartbeat,
     outcomes,
-    policies,
+    preparing,
     retraining,
-    runs,
     snapshots,
     stalled,
     workers,
@@ -32,17 +35,10 @@ from training.outcomes import Outcome
 from training.retraining import Work
 
 logger = logging.getLogger(__name__)
-ACTOR = "discovery"
 FIRST_SLICE = 2
+GROWTH = 8
 DATABASE_REST_SECONDS = 5.0
 """Before a chunk that the database failed is tried again."""
-
-
-class ReadingFailed(errors.PerennialError):
-    """Reading a source ended in a way that nobody foresaw."""
-
-    code = "reading_failed"
-    next_step = "Look at the source, then at the worker's log; report it where the source is sound."
 
 
 def carry_out(*, chunk_id: int, attempt: int, worker: str) -> None:
@@ -54,7 +50,10 @@ def carry_out(*, chunk_id: int, attempt: int, worker: str) -> None:
     chunk = Chunk.objects.select_related("batch__fleet", "batch__policy").get(pk=chunk_id)
     with heartbeat.beating(claim) as pulse:
         try:
-            _prepare(claim, chunk.batch) if chunk.kind == Chunk.Kind.PREPARE else _work(claim, pulse, chunk.batch)
+            if chunk.kind == Chunk.Kind.PREPARE:
+                preparing.prepare(claim, chunk.batch)
+            else:
+                _work(claim, pulse, chunk.batch)
             chunks.done(claim)
         except chunks.LeaseLost as error:
             logger.warning("lost_lease", extra={"chunk": chunk_id, "worker": worker, "sentence": error.sentence})
@@ -68,7 +67,7 @@ def carry_out(*, chunk_id: int, attempt: int, worker: str) -> None:
             # A shutdown, Ctrl-C or the time limit charges no attempt: what is left is queued again.
             chunks.release(claim)
             raise
-    chunks.refresh(chunk.batch_id)
+    chunks.settle(chunk.batch_id)
 
 
 def resume(*, worker: str) -> None:
@@ -84,74 +83,44 @@ def inline(batch: Batch, *, worker: str) -> None:
         carry_out(chunk_id=tickets[0].chunk_id, attempt=tickets[0].attempt, worker=worker)
 
 
-def _prepare(claim: chunks.Claim, batch: Batch) -> None:
-    """Read the source, register the entities that are new, and form the chunks of the batch."""
-    try:
-        with _reported(batch):
-            snapshot = snapshots.ensure(batch)
-            _enlist(claim, batch, snapshots.entities(snapshot))
-    except chunks.LeaseLost:
-        raise
-    except errors.PerennialError as error:
-        _fail_batch(claim, batch, error)
-
-
-def _enlist(claim: chunks.Claim, batch: Batch, entity_keys: Sequence[str]) -> None:
-    at = clock.now()
-    with transaction.atomic():
-        chunks.lock(claim)
-        new = enrolment.enroll(fleet=batch.fleet, entity_keys=entity_keys, actor=ACTOR, at=at)
-        runs.add(batch, policies.govern(batch.fleet, new, batch.policy), at=at)
-        chunks.form(batch)
-
-
-@contextlib.contextmanager
-def _reported(batch: Batch) -> Iterator[None]:
-    """Turn what nobody foresaw in reading a source into ReadingFailed: nothing is gained by trying it again."""
-    try:
-        yield
-    except (errors.PerennialError, OperationalError, InterfaceError):
-        raise
-    except Exception as error:
-        logger.error("a source could not be read", exc_info=error, extra={"batch": str(batch.pk)})
-        raise ReadingFailed(f"Reading the source ended with {type(error).__name__}: {str(error)[:300]}") from error
-
-
-def _fail_batch(claim: chunks.Claim, batch: Batch, error: errors.PerennialError) -> None:
-    with transaction.atomic():
-        chunks.lock(claim)
-        outcomes.fail_open(batch, code=error.code, sentence=error.sentence, next_step=error.next_step, at=clock.now())
-        told = {"code": error.code, "sentence": error.sentence, "next_step": error.next_step}
-        Batch.objects.filter(pk=batch.pk).update(halted=True, **told)
-    logger.error("a batch could not be prepared", extra={"batch": str(batch.pk), **told})
-
-
 def _work(claim: chunks.Claim, pulse: heartbeat.Pulse, batch: Batch) -> None:
-    mine = chunks.runs_of(claim)
+    mine = claimed.ids(claim)
     if not mine:
         return
     try:
-        with _reported(batch):
+        with preparing.reported(batch):
             snapshot = snapshots.ensure(batch)
     except errors.PerennialError as error:
         _fail(claim, mine, error)
         return
-    for some in _slices([run.pk for run in mine]):
+    longest = deadlines.after(conf.current().chunk_longest_seconds)
+    for some in _slices(mine, each=claimed.expected_seconds(claim)):
+        began = monotonic()
         # Read again: what was cancelled meanwhile is not fitted, and a champion that moved is met as it is.
-        if still := chunks.runs_of(claim, only=some):
+        if still := claimed.runs(claim, only=some):
             _carry(Work(claim=claim, pulse=pulse, snapshot=snapshot, runs=still))
-            chunks.refresh(batch.pk)
+            chunks.worked(claim, ended=len(still), seconds=monotonic() - began)
+        if longest.is_over and not claim.inline and some[-1] != mine[-1]:
+            forming.form_again(claim, batch)
+            return
 
 
-def _slices(mine: Sequence[UUID]) -> Iterator[Sequence[UUID]]:
-    """Yield the runs in slices whose work takes about `commit_every_seconds`, reckoned from the slice before."""
-    budget, size, start = conf.current().commit_every_seconds, FIRST_SLICE, 0
+def _slices(mine: Sequence[UUID], *, each: float | None) -> Iterator[Sequence[UUID]]:
+    """Yield the runs in slices whose work takes about `commit_every_seconds`, reckoned from the slice before.
+
+    The first one goes by what a run is expected to take, by half of that in case it is wrong.
+    """
+    limits = conf.current()
+    budget = 0.8 * limits.commit_every_seconds
+    size = FIRST_SLICE if each is None else int(budget / 2 / max(each, 1e-4))
+    start = 0
     while start < len(mine):
+        size = max(1, min(size, limits.slice_runs))
         began, some = monotonic(), mine[start : start + size]
         yield some
         start += len(some)
-        each = max((monotonic() - began) / len(some), 1e-3)
-        size = max(1, min(4 * size, int(0.8 * budget / each)))
+        each = max((monotonic() - began) / len(some), 1e-4)
+        size = min(GROWTH * size, int(budget / each))
 
 
 def _carry(work: Work) -> None:
@@ -192,13 +161,13 @@ def _unforeseen(run: TrainingRun, error: Exception) -> Outcome:
     return Outcome(run_id=run.pk, state=state, code=code, sentence=told, next_step=next_step, log=(("error", trace),))
 
 
-def _fail(claim: chunks.Claim, mine: Sequence[TrainingRun], error: errors.PerennialError) -> None:
+def _fail(claim: chunks.Claim, mine: Sequence[UUID], error: errors.PerennialError) -> None:
     ended = TrainingRun.State.FAILED
     _close(
         claim,
         [
-            Outcome(run_id=run.pk, state=ended, code=error.code, sentence=error.sentence, next_step=error.next_step)
-            for run in mine
+            Outcome(run_id=run_id, state=ended, code=error.code, sentence=error.sentence, next_step=error.next_step)
+            for run_id in mine
         ],
     )
 

@@ -1,4 +1,4 @@
-"""The state machine of chunks, the only unit of dispatch, claim and heartbeat: formed, taken, claimed, kept, done.
+"""The state machine of chunks, the only unit of dispatch, claim and heartbeat: taken, claimed, kept, done.
 
 Every write is conditional on the state and, once claimed, on the fence. The clock is the database's.
 """
@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import groupby
+from itertools import accumulate
 from uuid import UUID
 
 from django.db import connection, transaction
 from django.db.models import F, Q
-from django.db.models.functions import Coalesce, Now
+from django.db.models.functions import Now
 
-from registry import errors
-from training import conf, workers
+from registry import errors, rows
+from training import conf
 from training.models import Batch, Chunk, TrainingRun
 
 QUEUES = ("control", "interactive", "training", "monitoring")
@@ -25,6 +25,8 @@ INLINE = "inline"
 """The queue of commands that carry their own runs out; no worker serves it."""
 ROOM = 4
 """Chunks handed out for each live slot: enough to keep it busy for the second until the next tick."""
+SECONDS_AHEAD = 5.0
+"""Work handed out for each live slot, as far as it is known: the rest waits where it can be put in order."""
 
 
 class LeaseLost(errors.Conflict):
@@ -53,73 +55,59 @@ class Ticket:
     queue: str
 
 
-def open_batch(batch: Batch) -> None:
-    """Make the first chunks of a batch: one that reads the source where entities may be new, else those of its runs."""
-    if batch.discovers:
-        Chunk.objects.create(batch=batch, kind=Chunk.Kind.PREPARE, queue=batch.queue)
-        return
-    form(batch)
-    refresh(batch.pk)
-
-
-def form(batch: Batch) -> None:
-    """Put the queued runs of a batch that have no chunk into chunks, in the order of their entities."""
-    waiting = TrainingRun.objects.filter(batch=batch, state=TrainingRun.State.QUEUED, chunk=None)
-    runs = list(
-        waiting.order_by("policy_id", "not_before", "registered_model__entity_key").only(
-            "id", "policy_id", "not_before"
-        )
-    )
-    groups = list(_grouped(runs, size=_size(len(runs), batch.queue)))
-    made = Chunk.objects.bulk_create(
-        [
-            Chunk(
-                batch=batch,
-                queue=batch.queue,
-                not_before=max((r.not_before for r in group if r.not_before), default=None),
-            )
-            for group in groups
-        ]
-    )
-    for chunk, group in zip(made, groups, strict=True):
-        for run in group:
-            run.chunk = chunk
-    TrainingRun.objects.bulk_update(runs, ["chunk"], batch_size=1000)
-
-
-def _size(number: int, queue: str) -> int:
-    """Return runs for each chunk: a quarter of an even share, so that no slot waits long for the slowest."""
-    slots = max(1, workers.slots(queue))
-    return max(1, min(conf.current().chunk_runs, -(-number // (4 * slots))))
-
-
-def _grouped(runs: Sequence[TrainingRun], *, size: int) -> Iterable[list[TrainingRun]]:
-    for _, same_policy in groupby(runs, key=lambda run: run.policy_id):
-        members = list(same_policy)
-        yield from (members[start : start + size] for start in range(0, len(members), size))
-
-
 def due(*, limit: int) -> list[Ticket]:
     """Take due chunks for their queues, what people wait for first, and no more than their workers can soon begin.
 
-    The room is what the live slots of a queue take in a moment: the rest waits in the table, where it can be counted,
-    cancelled and put in order, and not in the broker.
+    The room is what the live slots of a queue take in a moment, by number and by expected seconds: the rest waits in
+    the table, where it can be counted, cancelled and put in order, and not in the broker.
     """
     tickets: list[Ticket] = []
-    for queue in QUEUES:
-        in_hand = Chunk.objects.filter(queue=queue, state=Chunk.State.DISPATCHED).count()
-        room = min(limit - len(tickets), ROOM * (workers.slots(queue) + 1) - in_hand)
+    for queue, slots, out, seconds in rows.found(_ROOM, [conf.current().worker_silent_seconds, list(QUEUES)]):
+        room = min(limit - len(tickets), ROOM * (slots + 1) - out)
         if room > 0:
-            tickets += take(limit=room, queues=[queue])
+            ahead = _Ahead(least=slots + 1 - out, seconds=SECONDS_AHEAD * (slots + 1) - seconds)
+            tickets += take(limit=room, queues=[queue], ahead=ahead)
     return tickets
 
 
-def take(*, limit: int, queues: Sequence[str] = QUEUES, batch: Batch | None = None) -> list[Ticket]:
+_ROOM = """
+WITH seats AS (
+    SELECT queue, sum(slots) AS slots FROM training_worker CROSS JOIN LATERAL unnest(queues) AS queue
+    WHERE stopped_at IS NULL AND seen_at >= statement_timestamp() - %s::float8 * interval '1 second' GROUP BY queue
+), handed AS (
+    SELECT queue, count(*) AS out, sum(coalesce(expected_seconds, 0)) AS seconds FROM training_chunk
+    WHERE state = 'dispatched' GROUP BY queue
+)
+SELECT queue, coalesce(slots, 0)::int, coalesce(out, 0)::int, coalesce(seconds, 0)::float8
+FROM unnest(%s::text[]) WITH ORDINALITY AS served(queue, place)
+LEFT JOIN seats USING (queue) LEFT JOIN handed USING (queue)
+WHERE EXISTS (SELECT FROM training_chunk AS c WHERE c.queue = served.queue AND c.state = 'queued') ORDER BY place
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Ahead:
+    """How much work may lie ready: expected seconds of it, but a few chunks however long they are."""
+
+    least: int
+    seconds: float
+
+    def cut(self, picked: Sequence[Chunk]) -> list[Chunk]:
+        """Return the first of the chunks that fit."""
+        sums = accumulate(chunk.expected_seconds or 0.0 for chunk in picked)
+        fits = [place < self.least or total <= self.seconds for place, total in enumerate(sums)]
+        return [chunk for chunk, fit in zip(picked, fits, strict=True) if fit]
+
+
+def take(
+    *, limit: int, queues: Sequence[str] = QUEUES, batch: Batch | None = None, ahead: _Ahead | None = None
+) -> list[Ticket]:
     """Mark due queued chunks as dispatched and return their tickets, oldest first; of one batch only, if given."""
     found = Chunk.objects.filter(Q(not_before=None) | Q(not_before__lte=Now()), state=Chunk.State.QUEUED)
     found = found.filter(batch=batch) if batch else found.filter(queue__in=queues)
     with transaction.atomic():
         picked = list(found.order_by("id").select_for_update(skip_locked=True, no_key=True)[:limit])
+        picked = picked if ahead is None else ahead.cut(picked)
         ids = [chunk.pk for chunk in picked]
         taken = Chunk.objects.filter(id__in=ids)
         taken.update(state=Chunk.State.DISPATCHED, attempt=F("attempt") + 1, dispatched_at=Now())
@@ -145,20 +133,24 @@ def requeue(found: Iterable[Chunk]) -> list[int]:
 
 def claim(*, chunk_id: int, attempt: int, worker: str) -> Claim | None:
     """Take a dispatched chunk and its runs, or return None where there is nothing to take: done, taken, or put back."""
-    with transaction.atomic():
-        mine = Chunk.objects.filter(id=chunk_id, attempt=attempt, state=Chunk.State.DISPATCHED)
-        if not mine.update(state=Chunk.State.RUNNING, worker=worker, fence=F("fence") + 1, lease_until=_lease()):
-            return None
-        fence, queue = Chunk.objects.values_list("fence", "queue").get(id=chunk_id)
-        TrainingRun.objects.filter(
-            chunk=chunk_id, state__in=[TrainingRun.State.DISPATCHED, TrainingRun.State.QUEUED]
-        ).update(
-            state=TrainingRun.State.RUNNING,
-            fence=fence,
-            attempt=F("attempt") + 1,
-            started_at=Coalesce("started_at", Now()),
-        )
-    return Claim(chunk_id=chunk_id, fence=fence, worker=worker, inline=queue == INLINE)
+    taken = rows.found(_CLAIM, [worker, conf.current().lease_seconds, chunk_id, attempt])
+    return next(
+        (Claim(chunk_id=chunk_id, fence=fence, worker=worker, inline=queue == INLINE) for fence, queue in taken), None
+    )
+
+
+_CLAIM = """
+WITH mine AS (
+    UPDATE training_chunk SET state = 'running', worker = %s::text, fence = fence + 1,
+        lease_until = statement_timestamp() + %s::float8 * interval '1 second'
+    WHERE id = %s::bigint AND attempt = %s::int AND state = 'dispatched' RETURNING id, fence, queue
+), begun AS (
+    UPDATE training_trainingrun AS r SET state = 'running', fence = mine.fence, attempt = r.attempt + 1,
+        started_at = coalesce(r.started_at, statement_timestamp())
+    FROM mine WHERE r.chunk_id = mine.id AND r.state IN ('dispatched', 'queued')
+)
+SELECT fence, queue FROM mine
+"""
 
 
 def _lease() -> object:
@@ -185,6 +177,11 @@ def lock(claim: Claim) -> Chunk:
     return chunk
 
 
+def worked(claim: Claim, *, ended: int, seconds: float) -> None:
+    """Note that runs of the chunk were carried out, and what they took: later chunks are formed by it."""
+    Chunk.objects.filter(_owned(claim)).update(ended=F("ended") + ended, seconds=F("seconds") + seconds)
+
+
 def done(claim: Claim) -> None:
     """End a chunk all of whose work is committed. Raises LeaseLost."""
     if not Chunk.objects.filter(_owned(claim)).update(state=Chunk.State.DONE, lease_until=None):
@@ -199,14 +196,6 @@ def release(claim: Claim, *, delay_seconds: float = 0.0) -> None:
             TrainingRun.objects.filter(chunk=chunk, state=TrainingRun.State.RUNNING).update(attempt=F("attempt") - 1)
             requeue([chunk])
             Chunk.objects.filter(id=chunk.pk).update(not_before=Now() + timedelta(seconds=delay_seconds))
-
-
-def runs_of(claim: Claim, *, only: Sequence[UUID] | None = None) -> list[TrainingRun]:
-    """Return the runs that this claim has yet to carry out, all or some, in the order of their entities."""
-    mine = TrainingRun.objects.filter(chunk=claim.chunk_id, fence=claim.fence, state=TrainingRun.State.RUNNING)
-    mine = mine if only is None else mine.filter(id__in=only)
-    related = mine.select_related("registered_model__fleet", "registered_model__champion", "policy__source", "version")
-    return list(related.order_by("registered_model__entity_key"))
 
 
 def count(batch_id: UUID) -> dict[str, int]:
@@ -226,6 +215,16 @@ def refresh(batch_id: UUID) -> None:
     """
     with connection.cursor() as cursor:
         cursor.execute(_REFRESH, [batch_id, batch_id, batch_id])
+
+
+def settle(batch_id: UUID) -> None:
+    """Count a batch anew where no chunk of it is open any more, which may end it; the sweep counts it meanwhile.
+
+    Of two workers that end its last chunks at once the later one finds none open: each ends its own before it looks.
+    """
+    open_states = [Chunk.State.QUEUED, Chunk.State.DISPATCHED, Chunk.State.RUNNING]
+    if not Chunk.objects.filter(batch=batch_id, state__in=open_states).exists():
+        refresh(batch_id)
 
 
 _REFRESH = """

@@ -33,8 +33,18 @@ class TrainingConf:
     """Workers that a run may take with it, alone in its chunk, before it is quarantined."""
     commit_every_seconds: float = 5.0
     """Longest work of a chunk between two commits; what a killed worker loses at most."""
-    chunk_runs: int = 20
-    """Most runs in one chunk, so that a batch spreads over workers."""
+    chunk_runs: int = 5000
+    """Most runs in one chunk: what one lost worker holds up, and one statement writes."""
+    chunk_runs_unknown: int = 20
+    """Runs in the first chunks of a policy of which nothing is known yet; small, so that soon something is."""
+    chunk_seconds: float = 20.0
+    """Work of one chunk, as far as durations are known."""
+    chunk_longest_seconds: float = 120.0
+    """A chunk that takes longer is given back after a commit, and what is left is formed by what it took."""
+    slice_runs: int = 1000
+    """Most runs that one commit of a worker writes; bounds its memory."""
+    list_runs: int = 2000
+    """Runs that one transaction writes; a request for more leaves them to the worker that prepares its batch."""
     dispatch_at_once: int = 200
     """Most chunks that one tick of the dispatcher publishes."""
     worker_silent_seconds: float = 60.0

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
+from typing import Any
 from uuid import UUID
 
+from registry import rows
 from registry.reports import GateReport
 from training import chunks
 from training.models import Batch, RunLog, TrainingRun
 from training.policy_terms import RunDetails
 
 State = TrainingRun.State
+AT_ONCE = 5000
+"""Runs that one statement ends."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,64 +44,65 @@ def held(claim: chunks.Claim, run_ids: Iterable[UUID]) -> set[UUID]:
     Raises LeaseLost where the chunk went to somebody else. A run that was cancelled meanwhile is left out: cancel wins.
     """
     chunks.lock(claim)
-    owned = TrainingRun.objects.select_for_update(no_key=True).filter(
-        id__in=list(run_ids), state=State.RUNNING, fence=claim.fence, chunk_id=claim.chunk_id
-    )
-    return set(owned.order_by("id").values_list("id", flat=True))
+    return {run_id for (run_id,) in rows.found(_HELD, [list(run_ids), claim.fence, claim.chunk_id])}
 
 
 def close(outcomes: Sequence[Outcome], *, at: datetime) -> None:
-    """Write terminal states, for runs that `held` has locked in this transaction."""
-    rows = [_closed(outcome, at) for outcome in outcomes]
-    TrainingRun.objects.bulk_update(
-        rows,
-        [
-            "state",
-            "code",
-            "sentence",
-            "next_step",
-            "verdict",
-            "report",
-            "version_id",
-            "details",
-            "phase",
-            "percent",
-            "finished_at",
-        ],
-        batch_size=200,
+    """Write terminal states, for runs that `held` has locked in this transaction. Raises ValidationError for NaN."""
+    if not outcomes:
+        return
+    rows.found(_CLOSE, [at, json.dumps([_plain(each) for each in outcomes], default=str, allow_nan=False)])
+    rows.insert(
+        [RunLog(run_id=each.run_id, at=at, level=level, message=text) for each in outcomes for level, text in each.log]
     )
-    lines = [
-        RunLog(run_id=each.run_id, at=at, level=level, message=text) for each in outcomes for level, text in each.log
-    ]
-    RunLog.objects.bulk_create(lines, batch_size=1000)
 
 
-def _closed(outcome: Outcome, at: datetime) -> TrainingRun:
-    return TrainingRun(
-        id=outcome.run_id,
-        state=outcome.state,
-        code=outcome.code,
-        sentence=outcome.sentence,
-        next_step=outcome.next_step,
-        verdict=outcome.verdict,
-        report=outcome.report,
-        version_id=outcome.version_id,
-        details=outcome.details,
-        phase="",
-        percent=100,
-        finished_at=at,
-    )
+def _plain(outcome: Outcome) -> dict[str, object]:
+    """Return an outcome by the columns of its run."""
+    return {
+        "id": outcome.run_id,
+        "state": outcome.state,
+        "code": outcome.code,
+        "sentence": outcome.sentence,
+        "next_step": outcome.next_step,
+        "verdict": outcome.verdict,
+        "report": _column("report").get_prep_value(outcome.report),
+        "version_id": outcome.version_id,
+        "details": _column("details").get_prep_value(outcome.details),
+    }
+
+
+@cache
+def _column(name: str) -> Any:
+    return TrainingRun._meta.get_field(name)
+
+
+_HELD = """
+SELECT id FROM training_trainingrun
+WHERE id = ANY(%s::uuid[]) AND state = 'running' AND fence = %s::bigint AND chunk_id = %s::bigint
+ORDER BY id FOR NO KEY UPDATE
+"""
+_CLOSE = """
+UPDATE training_trainingrun AS r SET state = given.state, code = given.code, sentence = given.sentence,
+    next_step = given.next_step, verdict = given.verdict, report = given.report, version_id = given.version_id,
+    details = given.details, phase = '', percent = 100, finished_at = %s::timestamptz
+FROM json_populate_recordset(NULL::training_trainingrun, %s) AS given WHERE r.id = given.id RETURNING 1
+"""
+_PHASE = """
+UPDATE training_trainingrun SET phase = %s::text, percent = %s::int
+WHERE id = ANY(%s::uuid[]) AND state = 'running' AND fence = %s::bigint AND chunk_id = %s::bigint RETURNING 1
+"""
 
 
 def note_phase(claim: chunks.Claim, run_ids: Iterable[UUID], *, phase: str, percent: int) -> None:
     """Show how far the runs of a claim are."""
-    owned = TrainingRun.objects.filter(
-        id__in=list(run_ids), state=State.RUNNING, fence=claim.fence, chunk_id=claim.chunk_id
+    rows.found(_PHASE, [phase, percent, list(run_ids), claim.fence, claim.chunk_id])
+
+
+def fail_open(batch: Batch, *, code: str, sentence: str, next_step: str, at: datetime) -> int:
+    """End open runs of a batch that cannot go on, each with the reason; return how many, at most `AT_ONCE`."""
+    some = TrainingRun.objects.filter(batch=batch, state__in=TrainingRun.OPEN).order_by("id")[:AT_ONCE]
+    open_runs = TrainingRun.objects.filter(id__in=some.values("id"), state__in=TrainingRun.OPEN)
+    return open_runs.update(
+        state=State.FAILED, code=code, sentence=sentence, next_step=next_step, finished_at=at, percent=100
     )
-    owned.update(phase=phase, percent=percent)
-
-
-def fail_open(batch: Batch, *, code: str, sentence: str, next_step: str, at: datetime) -> None:
-    """End every open run of a batch that cannot go on, each with the reason."""
-    open_runs = TrainingRun.objects.filter(batch=batch, state__in=TrainingRun.OPEN)
-    open_runs.update(state=State.FAILED, code=code, sentence=sentence, next_step=next_step, finished_at=at, percent=100)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Sequence
+from typing import Protocol, TypeVar
 
 from registry import errors
-from registry.models import Fleet, RegisteredModel
+from registry.models import Fleet
 from training import conf
 from training.models import RetrainingPolicy, Source
 
@@ -25,9 +26,22 @@ class SourcesDiffer(errors.Conflict):
     next_step = "Name the entities of one policy."
 
 
+class Selectable(Protocol):
+    """What a selector looks at: a registered model, or a row with these of its columns."""
+
+    @property
+    def entity_key(self) -> str: ...
+
+    @property
+    def tags(self) -> list[str]: ...
+
+
+M = TypeVar("M", bound=Selectable)
+
+
 def govern(
-    fleet: Fleet, models: Sequence[RegisteredModel], policy: RetrainingPolicy | None = None
-) -> list[tuple[RegisteredModel, RetrainingPolicy]]:
+    fleet: Fleet, models: Sequence[M], policy: RetrainingPolicy | None = None
+) -> list[tuple[M, RetrainingPolicy]]:
     """Return each model with the policy that governs it; with `policy`, only the models that it governs.
 
     Raises PolicyMissing where no policy of the fleet is enabled, SourcesDiffer where their sources are not one.
@@ -55,11 +69,11 @@ def governed(fleet_ids: Sequence[int]) -> set[int]:
     return set(enabled.values_list("fleet", flat=True))
 
 
-def _first(enabled: Sequence[RetrainingPolicy], model: RegisteredModel) -> RetrainingPolicy | None:
+def _first(enabled: Sequence[RetrainingPolicy], model: Selectable) -> RetrainingPolicy | None:
     return next((policy for policy in enabled if selects(policy, model)), None)
 
 
-def selects(policy: RetrainingPolicy, model: RegisteredModel) -> bool:
+def selects(policy: RetrainingPolicy, model: Selectable) -> bool:
     """Return whether the policy's selector takes this model."""
     selector = policy.selector
     if selector.entity_pattern:

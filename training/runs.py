@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import zlib
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Case, CharField, Value, When
 
 from registry import errors
-from registry.models import Fleet, RegisteredModel
-from training import chunks, policies
+from registry.models import Fleet
+from training import chunks, conf, enlisting, forming, policies
 from training.models import Batch, RetrainingPolicy, TrainingRun
 from training.policy_terms import Reason
 
@@ -70,11 +68,16 @@ def request(
     """Write a batch with a run for each model, and return it; `entities` None means all that the policies govern.
 
     A model with an open run gets a row of its own, at once `skipped` and naming that run, which takes up the reason.
+    Of a whole fleet of `list_runs` models and more the batch alone is written, and whoever prepares it gives the models
+    their runs: nobody waits for that here, and no transaction locks them all.
     Raises EntityUnknown, PolicyMissing, SourcesDiffer.
     """
-    models = _models(fleet, entities)
-    governed = policies.govern(fleet, models, policy)
-    discovers = entities is None and kind == TrainingRun.Kind.RETRAIN
+    limit = conf.current().list_runs
+    models = enlisting.page(fleet, limit=limit) if entities is None else _named(fleet, entities)
+    whole = entities is not None or len(models) < limit
+    governed = policies.govern(fleet, models, policy) if whole else []
+    if not whole:
+        policies.source_of(fleet, policy)
     with transaction.atomic():
         batch = Batch.objects.create(
             fleet=fleet,
@@ -85,93 +88,22 @@ def request(
             reason=reason,
             requested_at=at,
             look_back_days=look_back_days,
-            discovers=discovers,
+            discovers=entities is None and kind == TrainingRun.Kind.RETRAIN,
+            listed=whole,
         )
-        add(batch, governed, at=at)
-        chunks.open_batch(batch)
+        for start in range(0, len(governed), limit):
+            enlisting.add(batch, governed[start : start + limit], at=at)
+        Batch.objects.filter(pk=batch.pk).update(expected=TrainingRun.objects.filter(batch=batch).count())
+        forming.open_batch(batch)
     return batch
 
 
-def _models(fleet: Fleet, entities: Sequence[str] | None) -> list[RegisteredModel]:
-    found = (
-        RegisteredModel.objects.select_related("fleet")
-        .filter(fleet=fleet)
-        .exclude(state=RegisteredModel.State.RETIRED)
-        .order_by("id")
-    )
-    if entities is None:
-        return list(found)
-    named = list(found.filter(entity_key__in=entities))
-    missing = sorted(set(entities) - {model.entity_key for model in named})
+def _named(fleet: Fleet, entities: Sequence[str]) -> list[enlisting.Listed]:
+    found = enlisting.named(fleet, entities)
+    missing = sorted(set(entities) - {model.entity_key for model in found})
     if missing:
         raise EntityUnknown(f"Fleet {fleet.name} has no model for entity {missing[0]!r}.", field="entity")
-    return named
-
-
-def add(batch: Batch, governed: Iterable[tuple[RegisteredModel, RetrainingPolicy]], *, at: datetime) -> None:
-    """Write the runs of a batch: queued, or skipped where the model is paused or has an open run."""
-    wanted = [_new(batch, model, policy, at) for model, policy in governed]
-    TrainingRun.objects.bulk_create([run for run in wanted if run.state == State.SKIPPED])
-    fresh = [run for run in wanted if run.state == State.QUEUED]
-    TrainingRun.objects.bulk_create(fresh, ignore_conflicts=True)
-    written = set(TrainingRun.objects.filter(batch=batch, state=State.QUEUED).values_list("id", flat=True))
-    _join([run for run in fresh if run.id not in written], batch.reason, at)
-    Batch.objects.filter(pk=batch.pk).update(expected=TrainingRun.objects.filter(batch=batch).count())
-
-
-def _new(batch: Batch, model: RegisteredModel, policy: RetrainingPolicy, at: datetime) -> TrainingRun:
-    run = TrainingRun(
-        kind=batch.kind,
-        registered_model=model,
-        batch=batch,
-        policy=policy,
-        reasons=(batch.reason,),
-        queue=batch.queue,
-        requested_at=at,
-        not_before=_not_before(batch, model, policy),
-        version_id=model.champion_id if batch.kind == TrainingRun.Kind.EVALUATE else None,
-    )
-    if batch.fleet.paused or model.state == RegisteredModel.State.PAUSED:
-        _skip(run, at, "paused", f"{model} is paused.", "Resume it, then ask again.")
-    elif batch.kind == TrainingRun.Kind.EVALUATE and model.champion_id is None:
-        _skip(run, at, "no_champion", f"{model} has no champion to evaluate.", "Retrain it first.")
-    return run
-
-
-def _skip(run: TrainingRun, at: datetime, code: str, sentence: str, next_step: str) -> None:
-    run.state, run.finished_at = State.SKIPPED, at
-    run.code, run.sentence, run.next_step = code, sentence, next_step
-
-
-def _not_before(batch: Batch, model: RegisteredModel, policy: RetrainingPolicy) -> datetime | None:
-    # The delay hangs on the name alone, so that an entity is always as late as yesterday.
-    if batch.slot is None or not policy.jitter_seconds:
-        return None
-    return batch.slot + timedelta(seconds=zlib.crc32(model.entity_key.encode()) % policy.jitter_seconds)
-
-
-def _join(refused: Sequence[TrainingRun], reason: Reason, at: datetime) -> None:
-    """Write rows for the runs that met an open one, and hand their reason to it."""
-    models = [run.registered_model_id for run in refused]
-    openers = TrainingRun.objects.filter(registered_model__in=models, state__in=TrainingRun.OPEN)
-    met = {opener.registered_model_id: opener for opener in openers}
-    for run in refused:
-        opener = met.get(run.registered_model_id)
-        code = "locked" if run.queue == chunks.INLINE else "joined"
-        met_words = f"run {opener.id}, which is {opener.state}" if opener else "a run that has just ended"
-        _skip(run, at, code, f"{run.registered_model} already has {met_words}.", "Follow that run.")
-        run.joined = opener
-    TrainingRun.objects.bulk_create(refused)
-    _hand_over(reason, [run.joined_id for run in refused if run.joined_id])
-
-
-def _hand_over(reason: Reason, open_runs: Sequence[UUID]) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE training_trainingrun SET reasons = reasons || %s::jsonb"
-            " WHERE id = ANY(%s) AND state IN ('queued', 'dispatched', 'running')",
-            [json.dumps([asdict(reason)]), list(open_runs)],
-        )
+    return found
 
 
 def cancel(*, run_id: UUID, actor: str, at: datetime) -> TrainingRun:

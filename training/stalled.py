@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from datetime import timedelta
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
+from registry import rows
 from training import chunks, conf
 from training.models import Batch, Chunk, TrainingRun
 
@@ -92,29 +94,26 @@ def _prepare_again(chunk: Chunk) -> None:
 
 
 def _work_again(chunk: Chunk) -> None:
-    left = list(
-        TrainingRun.objects.select_for_update(no_key=True)
-        .filter(chunk=chunk, state__in=TrainingRun.OPEN)
-        .order_by("id")
-    )
+    left = rows.found(_LEFT, [chunk.pk])
     Chunk.objects.filter(id=chunk.pk).update(state=Chunk.State.LOST, fence=F("fence") + 1, lease_until=None)
     if len(left) == 1:
-        _charge(chunk, left[0])
+        _charge(chunk, *left[0])
         return
-    middle = -(-len(left) // 2)
-    for half in (left[:middle], left[middle:]):
+    ids = [run_id for run_id, _ in left]
+    middle = -(-len(ids) // 2)
+    for half in (ids[:middle], ids[middle:]):
         if half:
             _again(chunk, half)
 
 
-def _charge(chunk: Chunk, run: TrainingRun) -> None:
+def _charge(chunk: Chunk, run_id: UUID, losses: int) -> None:
     """Charge the loss to the only run that can have caused it."""
-    losses = run.losses + 1
+    losses += 1
     if losses < conf.current().max_losses:
-        TrainingRun.objects.filter(id=run.pk).update(losses=losses)
-        _again(chunk, [run])
+        TrainingRun.objects.filter(id=run_id).update(losses=losses)
+        _again(chunk, [run_id])
         return
-    TrainingRun.objects.filter(id=run.pk).update(
+    TrainingRun.objects.filter(id=run_id).update(
         losses=losses,
         state=TrainingRun.State.FAILED,
         code="quarantined",
@@ -125,9 +124,25 @@ def _charge(chunk: Chunk, run: TrainingRun) -> None:
     )
 
 
-def _again(lost: Chunk, runs: Sequence[TrainingRun]) -> None:
+def _again(lost: Chunk, run_ids: Sequence[UUID]) -> None:
+    each = lost.expected_seconds / lost.size if lost.size and lost.expected_seconds is not None else None
     # The fence goes on from the lost chunk's, so that a worker that wakes up late can never match a run's fence.
-    chunk = Chunk.objects.create(batch_id=lost.batch_id, queue=lost.queue, fence=lost.fence + 1)
-    TrainingRun.objects.filter(id__in=[run.pk for run in runs]).update(
-        chunk=chunk, state=TrainingRun.State.QUEUED, phase="", percent=0
+    chunk = Chunk.objects.create(
+        batch_id=lost.batch_id,
+        policy_id=lost.policy_id,
+        queue=lost.queue,
+        fence=lost.fence + 1,
+        size=len(run_ids),
+        expected_seconds=None if each is None else each * len(run_ids),
     )
+    rows.found(_MOVE, [chunk.pk, list(run_ids)])
+
+
+_LEFT = """
+SELECT id, losses FROM training_trainingrun
+WHERE chunk_id = %s::bigint AND state IN ('queued', 'dispatched', 'running') ORDER BY id FOR NO KEY UPDATE
+"""
+_MOVE = """
+UPDATE training_trainingrun SET chunk_id = %s::bigint, state = 'queued', phase = '', percent = 0
+WHERE id = ANY(%s::uuid[]) RETURNING 1
+"""

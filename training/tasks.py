@@ -22,8 +22,13 @@ SWEEP_SECONDS = 60.0
 
 @shared_task(name="training.dispatch")
 def dispatch(**_: Any) -> None:
-    """Send a message for every due chunk; those that the broker does not take stay queued."""
+    """Send a message for every due chunk that its workers can soon begin."""
     ticks.record("dispatch", at=clock.now())
+    _send_due()
+
+
+def _send_due() -> None:
+    """Send messages; chunks whose message the broker does not take stay queued."""
     limits = conf.current()
     tickets = chunks.due(limit=limits.dispatch_at_once)
     for place, ticket in enumerate(tickets):
@@ -43,10 +48,11 @@ def dispatch(**_: Any) -> None:
 
 @shared_task(name="training.fire_due_slots")
 def fire_due_slots(**_: Any) -> None:
-    """Open the batches of the slots that have come."""
+    """Open the batches of the slots that have come, and send what they begin with."""
     now = clock.now()
     ticks.record("due-slots", at=now)
-    scheduling.fire_due(now=now)
+    if scheduling.fire_due(now=now):
+        _send_due()
 
 
 @shared_task(name="training.requeue_stalled")

@@ -84,11 +84,11 @@ def chunk_of_twenty(site: Installation, tmp_path: Path, *, name: str) -> str:
 
 
 FORM = """
-from training import chunks
+from training import forming
 from training.models import Batch, Chunk
 batch = Batch.objects.get(pk="{batch}")
 Chunk.objects.filter(batch=batch).update(state="done")
-chunks.form(batch)
+forming.form(batch)
 """
 
 

@@ -14,7 +14,7 @@ from django.db.models.functions import Now
 from tests import factories
 from tests.training.daily import REASON, Daily, daily
 from tests.training.settings_of import training
-from training import carrying, chunks, clock, outcomes, runs, stalled
+from training import carrying, chunks, claimed, clock, outcomes, runs, stalled
 from training.models import Batch, Chunk, TrainingRun, Worker
 from training.outcomes import Outcome
 
@@ -30,7 +30,7 @@ def known(db: None, tmp_path: Path) -> Daily:
     return made
 
 
-def claimed(batch: Batch) -> chunks.Claim:
+def claim_of(batch: Batch) -> chunks.Claim:
     """Take and claim the only chunk of a batch."""
     [ticket] = chunks.take(limit=10, batch=batch)
     claim = chunks.claim(chunk_id=ticket.chunk_id, attempt=ticket.attempt, worker="one")
@@ -224,7 +224,7 @@ def test_a_message_that_nobody_claims_is_published_again(known: Daily) -> None:
 @pytest.mark.requirement("S06")
 def test_a_lost_chunk_comes_back_as_two_halves_and_its_committed_runs_stay(known: Daily) -> None:
     claim = _one_chunk(known)
-    a, b, c = chunks.runs_of(claim)
+    a, b, c = claimed.runs(claim)
     assert outcomes.held(claim, [a.pk]) == {a.pk}
     outcomes.close([ended(a)], at=clock.now())
     expire(claim)
@@ -241,13 +241,13 @@ def _one_chunk(known: Daily) -> chunks.Claim:
     keep = Chunk.objects.filter(batch=batch).order_by("id")[0]
     TrainingRun.objects.filter(batch=batch).update(chunk=keep)
     Chunk.objects.filter(batch=batch).exclude(pk=keep.pk).delete()
-    return claimed(batch)
+    return claim_of(batch)
 
 
 def test_the_loss_of_a_run_alone_is_charged_and_the_third_quarantines_it(known: Daily) -> None:
     batch = known.request("a", queue="training")
     for loss in (1, 2, 3):
-        expire(claimed(batch))
+        expire(claim_of(batch))
         stalled.sweep()
         assert TrainingRun.objects.get(batch=batch).losses == loss
     run = TrainingRun.objects.get(batch=batch)
@@ -258,18 +258,18 @@ def test_the_loss_of_a_run_alone_is_charged_and_the_third_quarantines_it(known: 
 
 
 def test_a_live_lease_is_left_alone(known: Daily) -> None:
-    claim = claimed(known.request("a", queue="training"))
+    claim = claim_of(known.request("a", queue="training"))
     stalled.sweep()
     assert chunks.beat(claim)
 
 
 def test_a_worker_that_wakes_up_late_can_neither_beat_nor_close_nor_end(known: Daily) -> None:
     batch = known.request("a", queue="training")
-    late = claimed(batch)
-    [run] = chunks.runs_of(late)
+    late = claim_of(batch)
+    [run] = claimed.runs(late)
     expire(late)
     stalled.sweep()
-    now = claimed(batch)
+    now = claim_of(batch)
     assert not chunks.beat(late)
     with pytest.raises(chunks.LeaseLost):
         outcomes.held(late, [run.pk])
@@ -280,17 +280,17 @@ def test_a_worker_that_wakes_up_late_can_neither_beat_nor_close_nor_end(known: D
 
 def test_a_fence_of_a_lost_chunk_never_matches_again(known: Daily) -> None:
     batch = known.request("a", queue="training")
-    late = claimed(batch)
+    late = claim_of(batch)
     expire(late)
     stalled.sweep()
-    assert claimed(batch).fence > late.fence
+    assert claim_of(batch).fence > late.fence
 
 
 @pytest.mark.parametrize("moment", ["queued", "dispatched", "running"])
 def test_cancel_wins_whenever_it_comes(known: Daily, moment: str) -> None:
     batch = known.request("a", queue="training")
     run = TrainingRun.objects.get(batch=batch)
-    claim = claimed(batch) if moment == "running" else None
+    claim = claim_of(batch) if moment == "running" else None
     if moment == "dispatched":
         chunks.take(limit=1)
     runs.cancel(run_id=run.pk, actor="eve", at=clock.now())
@@ -309,7 +309,7 @@ def test_a_cancelled_run_is_not_claimed_with_its_chunk(known: Daily) -> None:
     runs.cancel(run_id=run.pk, actor="eve", at=clock.now())
     claim = chunks.claim(chunk_id=ticket.chunk_id, attempt=ticket.attempt, worker="one")
     assert claim is not None
-    assert chunks.runs_of(claim) == []
+    assert claimed.runs(claim) == []
 
 
 def test_an_ended_run_cannot_be_cancelled(known: Daily) -> None:
@@ -332,7 +332,7 @@ def test_only_the_record_of_an_ended_run_can_be_deleted(known: Daily) -> None:
 @pytest.mark.requirement("T12")
 def test_the_progress_of_a_batch_is_counted_from_its_rows(known: Daily) -> None:
     claim = _one_chunk(known)
-    first, *_ = chunks.runs_of(claim)
+    first, *_ = claimed.runs(claim)
     outcomes.held(claim, [first.pk])
     outcomes.close([ended(first)], at=clock.now())
     chunks.refresh(first.batch_id)
@@ -343,7 +343,7 @@ def test_the_progress_of_a_batch_is_counted_from_its_rows(known: Daily) -> None:
 
 def test_a_released_chunk_is_queued_again_and_charges_no_attempt(known: Daily) -> None:
     batch = known.request("a", queue="training")
-    claim = claimed(batch)
+    claim = claim_of(batch)
     chunks.release(claim)
     run = TrainingRun.objects.get(batch=batch)
     assert (run.state, run.attempt, run.losses) == (State.QUEUED, 0, 0)
@@ -354,7 +354,7 @@ def test_a_batch_whose_reading_kills_its_workers_ends_quarantined(tmp_path: Path
     fleet = daily(tmp_path)
     batch = fleet.request(queue="training")
     for _ in range(3):
-        expire(claimed(batch))
+        expire(claim_of(batch))
         stalled.sweep()
     batch.refresh_from_db()
     assert (batch.state, batch.code, batch.halted) == (Batch.State.DONE, "quarantined", True)

@@ -31,6 +31,8 @@ class Batch(models.Model):
     reason = TypedJSONField(policy_terms.Reason)
     look_back_days = models.PositiveIntegerField(null=True)
     discovers = models.BooleanField(default=False, help_text="its first reading registers entities that are new")
+    listed = models.BooleanField(default=True, help_text="whether each model that it asks for has its run")
+    listed_to = models.CharField(max_length=128, blank=True, help_text="until then: the last entity that has one")
     snapshot = models.ForeignKey(Snapshot, on_delete=models.PROTECT, null=True, related_name="batches")
     state = models.CharField(max_length=16, choices=State, default=State.OPEN)
     expected = models.PositiveIntegerField(default=0)
@@ -73,6 +75,7 @@ class Chunk(models.Model):
         LOST = "lost"
 
     batch = models.ForeignKey(Batch, on_delete=models.CASCADE, related_name="chunks")
+    policy = models.ForeignKey(RetrainingPolicy, on_delete=models.SET_NULL, null=True, related_name="+", db_index=False)
     kind = models.CharField(max_length=16, choices=Kind, default=Kind.WORK)
     queue = models.CharField(max_length=32, default="training")
     state = models.CharField(max_length=16, choices=State, default=State.QUEUED)
@@ -81,6 +84,10 @@ class Chunk(models.Model):
         default=0, help_text="times published; a message carries the number it was published with"
     )
     losses = models.PositiveIntegerField(default=0, help_text="of a prepare chunk: workers lost with it")
+    size = models.PositiveIntegerField(default=0, help_text="runs that it was formed of")
+    expected_seconds = models.FloatField(null=True, help_text="of work, by what its policy's runs took before")
+    ended = models.PositiveIntegerField(default=0, help_text="runs that a worker has carried out")
+    seconds = models.FloatField(default=0.0, help_text="that they took")
     fence = models.BigIntegerField(default=0, help_text="grows with every claim and every loss")
     not_before = models.DateTimeField(null=True)
     dispatched_at = models.DateTimeField(null=True)
@@ -98,6 +105,8 @@ class Chunk(models.Model):
             models.Index(
                 fields=["state", "lease_until"], condition=Q(state__in=["dispatched", "running"]), name="chunk_in_hand"
             ),
+            # What its newest chunks took is what a policy's runs are expected to take.
+            models.Index(fields=["policy", "-id"], name="chunk_of_policy"),
         ]
         ordering = ["id"]
 
@@ -128,8 +137,9 @@ class TrainingRun(models.Model):
 
     id = models.UUIDField(primary_key=True, default=identifiers.uuid7, editable=False)
     kind = models.CharField(max_length=16, choices=Kind, default=Kind.RETRAIN)
-    registered_model = models.ForeignKey(RegisteredModel, on_delete=models.PROTECT, related_name="runs")
-    batch = models.ForeignKey(Batch, on_delete=models.CASCADE, related_name="runs")
+    # Found by the indexes below: each one more is paid for by every change of a run's state.
+    registered_model = models.ForeignKey(RegisteredModel, on_delete=models.PROTECT, related_name="runs", db_index=False)
+    batch = models.ForeignKey(Batch, on_delete=models.CASCADE, related_name="runs", db_index=False)
     chunk = models.ForeignKey(Chunk, on_delete=models.SET_NULL, null=True, related_name="runs")
     policy = models.ForeignKey(RetrainingPolicy, on_delete=models.SET_NULL, null=True, related_name="runs")
     reasons = TypedJSONField(tuple[policy_terms.Reason, ...], default=tuple)
@@ -142,11 +152,16 @@ class TrainingRun(models.Model):
     losses = models.PositiveIntegerField(default=0, help_text="workers lost with it while it was alone in its chunk")
     fence = models.BigIntegerField(default=0, help_text="fence of the chunk that claimed it")
     joined = models.ForeignKey(
-        "self", on_delete=models.SET_NULL, null=True, related_name="+", help_text="the open run that this request met"
+        "self",
+        on_delete=models.SET_NULL,
+        null=True,
+        related_name="+",
+        db_index=False,
+        help_text="the open run that this request met",
     )
     verdict = models.CharField(max_length=16, blank=True)
     report = TypedJSONField[GateReport | None](GateReport, null=True)
-    version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, null=True, related_name="runs")
+    version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, null=True, related_name="runs", db_index=False)
     details = TypedJSONField(policy_terms.RunDetails, default=policy_terms.RunDetails)
     code = models.CharField(max_length=64, blank=True)
     sentence = models.TextField(blank=True)
@@ -185,6 +200,8 @@ class TrainingRun(models.Model):
             models.Index(fields=["registered_model", "-id"], name="run_of_model"),
             models.Index(fields=["batch", "state"], name="run_of_batch"),
             models.Index(fields=["state", "-id"], name="run_by_state"),
+            models.Index(fields=["joined"], condition=Q(joined__isnull=False), name="run_joined"),
+            models.Index(fields=["version"], condition=Q(version__isnull=False), name="run_of_version"),
         ]
         ordering = ["-id"]
         permissions = [
