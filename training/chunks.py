@@ -25,6 +25,8 @@ INLINE = "inline"
 """The queue of commands that carry their own runs out; no worker serves it."""
 ROOM = 4
 """Chunks handed out for each live slot: enough to keep it busy for the second until the next tick."""
+MARKED_RUNS = 50
+"""Runs of a chunk that are marked as dispatched one by one; of a larger one the chunk alone says so."""
 SECONDS_AHEAD = 5.0
 """Work handed out for each live slot, as far as it is known: the rest waits where it can be put in order."""
 
@@ -102,7 +104,11 @@ class _Ahead:
 def take(
     *, limit: int, queues: Sequence[str] = QUEUES, batch: Batch | None = None, ahead: _Ahead | None = None
 ) -> list[Ticket]:
-    """Mark due queued chunks as dispatched and return their tickets, oldest first; of one batch only, if given."""
+    """Mark due queued chunks as dispatched and return their tickets, oldest first; of one batch only, if given.
+
+    So are their runs, but for those of large chunks, which stay queued until they are claimed: the dispatcher, for
+    which everybody waits, never writes thousands of rows to say for a moment that a message is out.
+    """
     found = Chunk.objects.filter(Q(not_before=None) | Q(not_before__lte=Now()), state=Chunk.State.QUEUED)
     found = found.filter(batch=batch) if batch else found.filter(queue__in=queues)
     with transaction.atomic():
@@ -111,7 +117,8 @@ def take(
         ids = [chunk.pk for chunk in picked]
         taken = Chunk.objects.filter(id__in=ids)
         taken.update(state=Chunk.State.DISPATCHED, attempt=F("attempt") + 1, dispatched_at=Now())
-        runs = TrainingRun.objects.filter(chunk__in=ids, state=TrainingRun.State.QUEUED)
+        small = [chunk.pk for chunk in picked if chunk.size <= MARKED_RUNS]
+        runs = TrainingRun.objects.filter(chunk__in=small, state=TrainingRun.State.QUEUED)
         runs.update(state=TrainingRun.State.DISPATCHED, dispatched_at=Now())
     return [Ticket(chunk_id=chunk.pk, attempt=chunk.attempt + 1, queue=chunk.queue) for chunk in picked]
 
@@ -126,7 +133,8 @@ def requeue(found: Iterable[Chunk]) -> list[int]:
     """Queue these chunks and their open runs again; return the ids."""
     ids = [chunk.pk for chunk in found]
     Chunk.objects.filter(id__in=ids).update(state=Chunk.State.QUEUED, worker="", lease_until=None, fence=F("fence") + 1)
-    open_runs = TrainingRun.objects.filter(chunk__in=ids, state__in=TrainingRun.OPEN)
+    begun = [TrainingRun.State.DISPATCHED, TrainingRun.State.RUNNING]
+    open_runs = TrainingRun.objects.filter(chunk__in=ids, state__in=begun)
     open_runs.update(state=TrainingRun.State.QUEUED, phase="", percent=0)
     return ids
 

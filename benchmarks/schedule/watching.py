@@ -18,6 +18,7 @@ from training.policy_terms import Reason
 
 LOOK_SECONDS = 0.1
 ASK_SECONDS = 2.0
+PEAKS_SECONDS = 2.0
 FIRE_SECONDS, DONE_SECONDS = 60.0, 1800.0
 _DISPATCHED = """
 SELECT count(*), coalesce(sum(size), 0), count(*) FILTER (WHERE dispatched_at IS NULL), max(dispatched_at)
@@ -43,6 +44,7 @@ class Watch:
     ticks: list[datetime] = field(default_factory=list)
     peaks: dict[str, float] = field(default_factory=dict)
     next_ask: float = 0.0
+    next_peaks: float = 0.0
 
     def fire(self, *, minutes_ago: int) -> dict[str, Any]:
         """Let the policy have been due at that minute, and follow its batch to the end."""
@@ -112,8 +114,10 @@ class Watch:
         at = Tick.objects.filter(name="dispatch").values_list("at", flat=True).first()
         if at is not None and (not self.ticks or self.ticks[-1] != at):
             self.ticks.append(at)
-        for role, peak in site.peaks(self.roots).items():
-            self.peaks[role] = max(self.peaks.get(role, 0.0), peak)
+        if time.monotonic() > self.next_peaks:
+            self.next_peaks = time.monotonic() + PEAKS_SECONDS
+            for role, peak in site.peaks(self.roots).items():
+                self.peaks[role] = max(self.peaks.get(role, 0.0), peak)
         if self.asked and time.monotonic() > self.next_ask and Batch.objects.filter(state="open").exists():
             self.ask()
 

@@ -141,6 +141,17 @@ def test_the_second_dispatcher_finds_nothing_to_take(known: Daily) -> None:
     assert states(batch) == {"a": State.DISPATCHED}
 
 
+def test_the_dispatcher_leaves_the_runs_of_a_large_chunk_as_they_are_and_they_are_claimed_all_the_same(
+    known: Daily,
+) -> None:
+    batch = known.request("a", queue="training")
+    Chunk.objects.filter(batch=batch).update(size=chunks.MARKED_RUNS + 1)
+    [ticket] = chunks.take(limit=10)
+    assert states(batch) == {"a": State.QUEUED}
+    assert chunks.claim(chunk_id=ticket.chunk_id, attempt=ticket.attempt, worker="one")
+    assert states(batch) == {"a": State.RUNNING}
+
+
 def test_a_chunk_is_not_taken_before_its_time(known: Daily) -> None:
     batch = known.request("a", queue="training")
     Chunk.objects.filter(batch=batch).update(not_before=Now() + timedelta(hours=1))
@@ -159,6 +170,22 @@ def test_the_dispatcher_hands_out_no_more_than_the_workers_can_soon_begin(known:
         name="w", host="h", pid=1, queues=["training"], slots=1, started_at=clock.now(), seen_at=clock.now()
     )
     assert len(chunks.due(limit=100)) == chunks.ROOM
+
+
+def test_of_long_chunks_no_more_are_handed_out_than_one_for_each_slot_and_one_more(known: Daily, settings: Any) -> None:
+    training(settings, chunk_runs=1)
+    for entity in "defgh":
+        factories.registered_model(fleet=known.fleet, entity_key=entity)
+    known.request(*"abcdefgh", queue="training")
+    Worker.objects.create(
+        name="w", host="h", pid=1, queues=["training"], slots=2, started_at=clock.now(), seen_at=clock.now()
+    )
+    Chunk.objects.update(expected_seconds=20.0)
+    assert len(chunks.due(limit=100)) == 3
+    assert chunks.due(limit=100) == []
+    Chunk.objects.filter(state=Chunk.State.QUEUED).update(expected_seconds=0.1)
+    Chunk.objects.filter(state=Chunk.State.DISPATCHED).update(state=Chunk.State.RUNNING)
+    assert len(chunks.due(limit=100)) == 5
 
 
 def test_what_a_person_waits_for_is_handed_out_before_a_backlog(known: Daily) -> None:
@@ -235,13 +262,37 @@ def test_a_lost_chunk_comes_back_as_two_halves_and_its_committed_runs_stay(known
     assert not TrainingRun.objects.filter(pk__in=[b.pk, c.pk], losses__gt=0).exists()
 
 
-def _one_chunk(known: Daily) -> chunks.Claim:
-    """Three runs in one chunk, whatever the number of slots would make of them."""
-    batch = known.request("a", "b", "c", queue="training")
+def _one_chunk(known: Daily, *entities: str) -> chunks.Claim:
+    """Three runs or more in one chunk, whatever the number of slots would make of them."""
+    batch = known.request(*(entities or "abc"), queue="training")
     keep = Chunk.objects.filter(batch=batch).order_by("id")[0]
     TrainingRun.objects.filter(batch=batch).update(chunk=keep)
     Chunk.objects.filter(batch=batch).exclude(pk=keep.pk).delete()
     return claim_of(batch)
+
+
+def test_the_halves_of_a_chunk_are_expected_to_take_half_as_long(known: Daily) -> None:
+    for entity in "defghijklmnopqrstuvwxyz":
+        factories.registered_model(fleet=known.fleet, entity_key=entity)
+    claim = _one_chunk(known, *"abcdefghijklmnopqrstuvwxyz")
+    Chunk.objects.filter(pk=claim.chunk_id).update(size=26, expected_seconds=26.0)
+    expire(claim)
+    stalled.sweep()
+    halves = Chunk.objects.filter(state=Chunk.State.QUEUED)
+    assert [(half.runs.count(), half.size, half.expected_seconds) for half in halves] == [(13, 13, 13.0)] * 2
+
+
+def test_a_batch_is_counted_anew_when_its_last_chunk_has_ended_and_not_before(known: Daily, settings: Any) -> None:
+    training(settings, chunk_runs=1)
+    batch = known.request("a", "b", queue="training")
+    first, second = Chunk.objects.filter(batch=batch).order_by("id")
+    TrainingRun.objects.filter(batch=batch).update(state=State.CANCELLED)
+    for chunk, state in ((first, Batch.State.OPEN), (second, Batch.State.DONE)):
+        Chunk.objects.filter(pk=chunk.pk).update(state=Chunk.State.DONE)
+        chunks.settle(batch.pk)
+        batch.refresh_from_db()
+        assert batch.state == state
+    assert batch.counts == {"cancelled": 2}
 
 
 def test_the_loss_of_a_run_alone_is_charged_and_the_third_quarantines_it(known: Daily) -> None:
