@@ -44,7 +44,7 @@ class TrainingConf:
     slice_runs: int = 1000
     """Most runs that one commit of a worker writes; bounds its memory."""
     list_runs: int = 2000
-    """Runs that one transaction writes; a request for more leaves them to the worker that prepares its batch."""
+    """Runs that one transaction writes while a batch is prepared; a request by hand may wait for one such."""
     dispatch_at_once: int = 200
     """Most chunks that one tick of the dispatcher publishes."""
     worker_silent_seconds: float = 60.0

@@ -17,6 +17,8 @@ from training.models import Batch, RetrainingPolicy, TrainingRun
 from training.policy_terms import Reason
 
 State = TrainingRun.State
+AT_ONCE = 200
+"""Of a larger fleet no request writes the runs itself: many policies may be due at one tick of control."""
 
 
 class EntityUnknown(errors.NotFound):
@@ -68,13 +70,14 @@ def request(
     """Write a batch with a run for each model, and return it; `entities` None means all that the policies govern.
 
     A model with an open run gets a row of its own, at once `skipped` and naming that run, which takes up the reason.
-    Of a whole fleet of `list_runs` models and more the batch alone is written, and whoever prepares it gives the models
+    Of a whole fleet of `AT_ONCE` models and more the batch alone is written, and whoever prepares it gives the models
     their runs: nobody waits for that here, and no transaction locks them all.
     Raises EntityUnknown, PolicyMissing, SourcesDiffer.
     """
     limit = conf.current().list_runs
-    models = enlisting.page(fleet, limit=limit) if entities is None else _named(fleet, entities)
-    whole = entities is not None or len(models) < limit
+    at_once = min(limit, AT_ONCE)
+    models = enlisting.page(fleet, limit=at_once) if entities is None else _named(fleet, entities)
+    whole = entities is not None or len(models) < at_once
     governed = policies.govern(fleet, models, policy) if whole else []
     if not whole:
         policies.source_of(fleet, policy)
