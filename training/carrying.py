@@ -100,6 +100,7 @@ def _work(claim: chunks.Claim, pulse: heartbeat.Pulse, batch: Batch) -> None:
         if still := claimed.runs(claim, only=some):
             _carry(Work(claim=claim, pulse=pulse, snapshot=snapshot, runs=still))
             chunks.worked(claim, ended=len(still), seconds=monotonic() - began)
+            chunks.progressed(batch.pk)
         if longest.is_over and not claim.inline and some[-1] != mine[-1]:
             forming.form_again(claim, batch)
             return

@@ -25,6 +25,8 @@ INLINE = "inline"
 """The queue of commands that carry their own runs out; no worker serves it."""
 ROOM = 4
 """Chunks handed out for each live slot: enough to keep it busy for the second until the next tick."""
+COUNT_SECONDS = 30.0
+"""Between two counts of the runs of a batch while it goes on: of a large one each takes a part of a second."""
 MARKED_RUNS = 50
 """Runs of a chunk that are marked as dispatched one by one; of a larger one the chunk alone says so."""
 SECONDS_AHEAD = 5.0
@@ -225,8 +227,15 @@ def refresh(batch_id: UUID) -> None:
         cursor.execute(_REFRESH, [batch_id, batch_id, batch_id])
 
 
+def progressed(batch_id: UUID) -> None:
+    """Count a batch anew where nobody did for a while; for its workers, whom nobody waits for."""
+    limit = Now() - timedelta(seconds=COUNT_SECONDS)
+    if Batch.objects.filter(Q(counted_at=None) | Q(counted_at__lt=limit), pk=batch_id).exists():
+        refresh(batch_id)
+
+
 def settle(batch_id: UUID) -> None:
-    """Count a batch anew where no chunk of it is open any more, which may end it; the sweep counts it meanwhile.
+    """Count a batch anew where no chunk of it is open any more, which may end it.
 
     Of two workers that end its last chunks at once the later one finds none open: each ends its own before it looks.
     """
@@ -244,7 +253,7 @@ WITH counted AS (
     SELECT count(*) AS n FROM training_chunk WHERE batch_id = %s AND kind = 'prepare' AND state <> 'done'
 )
 UPDATE training_batch AS b
-SET counts = counted.counts, expected = counted.expected,
+SET counts = counted.counts, expected = counted.expected, counted_at = statement_timestamp(),
     state = CASE WHEN counted.open = 0 AND (unprepared.n = 0 OR b.halted) THEN 'done' ELSE b.state END,
     finished_at = CASE WHEN counted.open = 0 AND (unprepared.n = 0 OR b.halted)
                        THEN coalesce(b.finished_at, now()) ELSE b.finished_at END

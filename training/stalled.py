@@ -23,7 +23,7 @@ def sweep() -> int:
     """Put back every chunk whose message or worker is gone; return how many. Safe to run any number of times."""
     touched = _unclaimed() + _orphans_of_inline() + [_lost(chunk_id) for chunk_id in _expired()]
     for batch in Batch.objects.filter(state=Batch.State.OPEN).order_by("id")[:AT_ONCE]:
-        chunks.refresh(batch.pk)
+        chunks.settle(batch.pk)
     return len(touched)
 
 
@@ -68,7 +68,7 @@ def _lost(chunk_id: int) -> int:
             _prepare_again(chunk)
         else:
             _work_again(chunk)
-    chunks.refresh(chunk.batch_id)
+    chunks.settle(chunk.batch_id)
     return chunk_id
 
 

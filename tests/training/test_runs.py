@@ -295,6 +295,18 @@ def test_a_batch_is_counted_anew_when_its_last_chunk_has_ended_and_not_before(kn
     assert batch.counts == {"cancelled": 2}
 
 
+def test_the_workers_of_a_batch_count_it_where_nobody_did_for_a_while(known: Daily) -> None:
+    batch = known.request("a", "b", queue="training")
+    TrainingRun.objects.filter(batch=batch, registered_model__entity_key="a").update(state=State.CANCELLED)
+    chunks.progressed(batch.pk)
+    batch.refresh_from_db()
+    assert batch.counts == {"queued": 2}
+    Batch.objects.update(counted_at=Now() - timedelta(seconds=chunks.COUNT_SECONDS + 1))
+    chunks.progressed(batch.pk)
+    batch.refresh_from_db()
+    assert batch.counts == {"cancelled": 1, "queued": 1}
+
+
 def test_the_loss_of_a_run_alone_is_charged_and_the_third_quarantines_it(known: Daily) -> None:
     batch = known.request("a", queue="training")
     for loss in (1, 2, 3):

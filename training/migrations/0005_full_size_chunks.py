@@ -19,6 +19,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name='batch',
+            name='counted_at',
+            field=models.DateTimeField(help_text='when its runs were last counted', null=True),
+        ),
+        migrations.AddField(
+            model_name='batch',
             name='listed',
             field=models.BooleanField(default=True, help_text='whether each model that it asks for has its run'),
         ),

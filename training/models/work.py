@@ -37,6 +37,7 @@ class Batch(models.Model):
     state = models.CharField(max_length=16, choices=State, default=State.OPEN)
     expected = models.PositiveIntegerField(default=0)
     counts = TypedJSONField(dict[str, int], default=dict)
+    counted_at = models.DateTimeField(null=True, help_text="when its runs were last counted")
     halted = models.BooleanField(default=False)
     code = models.CharField(max_length=64, blank=True)
     sentence = models.TextField(blank=True)
