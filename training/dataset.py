@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from training.policy_terms import Expectations
 from training.trainers.base import Floats, Grid, Refused, Series, Stamps
 
+CACHED = 256
+"""Sets of stamps that are remembered: a fleet's series mostly share theirs."""
 # Clocks of sources and a date that has begun elsewhere are no future.
 FUTURE_TOLERANCE = {True: timedelta(days=1), False: timedelta(minutes=5)}
 
@@ -70,6 +73,7 @@ def look_back(series: Series, days: float, *, newest: datetime) -> Series:
     return series.slice(int(np.searchsorted(series.instants, begin_of(days, newest=newest), side="right")), None)
 
 
+@lru_cache(maxsize=CACHED)
 def begin_of(days: float, *, newest: datetime) -> np.datetime64:
     """Return the instant after which a look-back of so many days begins."""
     begin = pd.Timestamp(newest).tz_convert("UTC").tz_localize(None) - pd.Timedelta(days=days)
@@ -116,26 +120,53 @@ def _usable(series: Series, grid: Grid) -> np.ndarray[tuple[int], np.dtype[np.bo
 def _completeness(series: Series, kept: Series, grid: Grid) -> float:
     if not len(series):
         return 0.0
-    whole = len(series) if grid.kind == "regression" else grid.count(series.instants[0], series.instants[-1])
+    whole = len(series) if grid.kind == "regression" else _looked(grid, series.instants.tobytes()).count
     return min(1.0, len(kept) / max(1, whole))
 
 
 def _stamps_refused(series: Series, grid: Grid, now: datetime) -> Refused | None:
     if not len(series):
         return _refuse("empty", f"{series.entity} has no rows.", "Check the look-back and the entity's key.")
-    again = series.instants[1:][np.diff(series.instants) == np.timedelta64(0, "us")]
-    if len(again):
-        sentence = f"{series.entity} has {len(again)} repeated stamps, the first at {again[0]}."
+    found = _looked(grid, series.instants.tobytes())
+    if len(found.repeated):
+        sentence = f"{series.entity} has {len(found.repeated)} repeated stamps, the first at {found.repeated[0]}."
         return _refuse("duplicate_stamps", sentence, "Remove them, or set the source's duplicates rule.")
-    latest = pd.Timestamp(now).tz_convert("UTC").tz_localize(None) + FUTURE_TOLERANCE[grid.dated]
-    if pd.Timestamp(series.instants[-1]) > latest:
+    if series.instants[-1] > _latest(now, grid.dated):
         sentence = f"{series.entity} has a stamp in the future, {series.instants[-1]}."
         return _refuse("future_stamps", sentence, "Correct the stamp, or the zone of the source.")
-    if grid.kind == "forecast" and not (on := grid.aligned(series.instants)).all():
-        sentence = f"{series.entity} has {int((~on).sum())} stamps off the calendar {grid.frequency}"
-        sentence += f" that begins at {series.instants[0]}, the first at {series.instants[~on][0]}."
+    if len(found.off):
+        sentence = f"{series.entity} has {len(found.off)} stamps off the calendar {grid.frequency}"
+        sentence += f" that begins at {series.instants[0]}, the first at {found.off[0]}."
         return _refuse("off_grid", sentence, "Correct the stamps or the fleet's frequency, such as W-MON for Mondays.")
     return None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Looked:
+    """What stamps say by themselves, the same for every series on them."""
+
+    repeated: Stamps
+    off: Stamps
+    """Those that do not lie on the calendar, of a forecast."""
+    count: int
+    """Stamps that the calendar has from the first to the last, of a forecast."""
+
+
+@lru_cache(maxsize=CACHED)
+def _looked(grid: Grid, stamps: bytes) -> _Looked:
+    instants = np.frombuffer(stamps, dtype="datetime64[us]")
+    repeated = instants[1:][np.diff(instants) == np.timedelta64(0, "us")]
+    if grid.kind != "forecast":
+        return _Looked(repeated=repeated, off=instants[:0], count=len(instants))
+    off = instants[:0] if len(repeated) else instants[~grid.aligned(instants)]
+    return _Looked(repeated=repeated, off=off, count=grid.count(instants[0], instants[-1]))
+
+
+@lru_cache(maxsize=2)
+def _latest(now: datetime, dated: bool) -> np.datetime64:
+    """Return the last stamp that is no future yet."""
+    latest = pd.Timestamp(now).tz_convert("UTC").tz_localize(None) + FUTURE_TOLERANCE[dated]
+    return np.datetime64(latest.as_unit("us").asm8)
 
 
 def _values_refused(series: Series, kept: Series, expectations: Expectations, grid: Grid) -> Refused | None:

@@ -6,6 +6,7 @@ Bytes first, row second, pointer last: a crash leaves an orphaned file or an unp
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -39,6 +40,8 @@ from training.trainers.base import Refused
 logger = logging.getLogger(__name__)
 ACTOR = "retraining"
 State, Action = TrainingRun.State, RetrainingPolicy.Action
+FEW = 50
+"""Runs of a slice that are told of one by one, while they go on and when they end."""
 NEXT_STEPS = {
     "overtaken": "Retrain it again, or promote the version by hand.",
     "held": "Read the gate report, then promote the version by hand or leave it.",
@@ -55,8 +58,13 @@ class Work:
     runs: Sequence[TrainingRun]
 
     def step(self, phase: str, percent: int) -> None:
-        """Show the phase of all runs of the slice. Raises LeaseLost where another worker may have them."""
+        """Show the phase of the runs of a small slice. Raises LeaseLost where another worker may have them.
+
+        Of a large one nobody could follow it: all of its runs end together within seconds.
+        """
         self.pulse.check()
+        if len(self.runs) > FEW:
+            return
         outcomes.note_phase(self.claim, [run.pk for run in self.runs], phase=phase, percent=percent)
 
 
@@ -216,7 +224,12 @@ def _details(case: cases.Case, sealed: Sealed | None = None) -> RunDetails:
 
 
 def _tell(ended: Sequence[Outcome]) -> None:
-    for each in ended:
+    """Log each run that failed, and the others of a few; of many their number, for each has its own row."""
+    failed = [each for each in ended if each.state == State.FAILED]
+    for each in failed if len(ended) > FEW else ended:
         level = logging.ERROR if each.state == State.FAILED else logging.INFO
         told = {"run": str(each.run_id), "state": each.state, "verdict": each.verdict, "code": each.code}
         logger.log(level, "run ended: %s", each.sentence, extra=told)
+    if len(ended) > FEW:
+        counts = Counter(each.verdict or each.state for each in ended)
+        logger.info("%s runs ended together", len(ended), extra=dict(sorted(counts.items())))
