@@ -125,7 +125,7 @@ def _slices(mine: Sequence[UUID], *, each: float | None) -> Iterator[Sequence[UU
 
 
 def _carry(work: Work) -> None:
-    """Carry one slice out. Where something unforeseen ends it, each of its runs is tried alone, and told apart."""
+    """Carry one slice out. Where something unforeseen ends it, its halves are tried, down to the run that it ends."""
     page: Callable[[Work], list[Outcome]] = (
         retraining.retrain if work.runs[0].kind == TrainingRun.Kind.RETRAIN else evaluating.evaluate
     )
@@ -133,14 +133,22 @@ def _carry(work: Work) -> None:
         page(work)
     except (chunks.LeaseLost, OperationalError, InterfaceError):
         raise
+    except errors.Unavailable as error:
+        # A store that does not answer fails each of them; asking it again for every half would take hours.
+        _close(work.claim, [_unforeseen(run, error) for run in work.runs])
     except Exception as error:
         if len(work.runs) > 1 and not isinstance(error, SoftTimeLimitExceeded):
-            for run in work.runs:
-                _carry(Work(claim=work.claim, pulse=work.pulse, snapshot=work.snapshot, runs=[run]))
+            _halve(work)
             return
         _close(work.claim, [_unforeseen(run, error) for run in work.runs])
         if isinstance(error, SoftTimeLimitExceeded):
             raise
+
+
+def _halve(work: Work) -> None:
+    middle = len(work.runs) // 2
+    for half in (work.runs[:middle], work.runs[middle:]):
+        _carry(Work(claim=work.claim, pulse=work.pulse, snapshot=work.snapshot, runs=half))
 
 
 def _unforeseen(run: TrainingRun, error: Exception) -> Outcome:

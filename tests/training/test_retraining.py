@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -245,6 +246,44 @@ def test_one_run_that_nobody_foresaw_to_fail_fails_alone(tmp_path: Path, monkeyp
     assert batch.counts == {"failed": 1, "succeeded": 2}
     assert (broken.code, broken.sentence) == ("internal_error", "ZeroDivisionError: nobody foresaw this")
     assert "Traceback" in broken.log_lines.get().message
+
+
+def test_the_one_that_breaks_a_large_slice_is_found_by_halves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fleet = daily(tmp_path, entities=[f"e{place:02}" for place in range(32)], days=60)
+    fleet.retrain()  # From now on it is known what a run takes, and slices are large.
+    stored, tried = retraining._stored, []
+
+    def break_for_one(sealed: Any) -> Any:
+        keys = [each.judged.field.case.run.registered_model.entity_key for each in sealed]
+        if "e21" in keys:
+            tried.append(len(keys))
+            raise ZeroDivisionError("nobody foresaw this")
+        return stored(sealed)
+
+    monkeypatch.setattr(retraining, "_stored", break_for_one)
+    batch = fleet.retrain()
+    assert batch.counts == {"failed": 1, "succeeded": 31}
+    assert all(half <= (whole + 1) // 2 for whole, half in pairwise(tried))
+    assert tried[-1] == 1
+
+
+@pytest.mark.requirement("E04")
+def test_a_store_that_does_not_answer_is_asked_once_a_slice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet = daily(tmp_path)
+    fleet.retrain()
+    asked = []
+
+    def refuse(sealed: Any) -> Any:
+        asked.append(len(sealed))
+        raise store.StoreUnavailable("The store does not answer.")
+
+    monkeypatch.setattr(retraining, "_stored", refuse)
+    batch = fleet.retrain()
+    assert batch.counts == {"failed": 3}
+    assert sum(asked) == 3
+    assert run_of(batch, "b").code == "store_unavailable"
 
 
 def test_a_chunk_that_was_taken_away_commits_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
