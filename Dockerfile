@@ -5,7 +5,7 @@ ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never
 WORKDIR /app
 RUN pip install --no-cache-dir uv==0.13.8
 COPY pyproject.toml uv.lock ./
-RUN uv sync --frozen --no-dev --extra cloud
+RUN uv sync --frozen --no-dev --extra cloud --extra fast
 COPY . .
 # The key of this one command; the image holds none.
 RUN PERENNIAL_SECRET_KEY=only-for-collectstatic PERENNIAL_STATIC_ROOT=static_root .venv/bin/python manage.py collectstatic --noinput

@@ -27,6 +27,7 @@ class Preload(bootsteps.Step):
             importlib.import_module("training.carrying")
             for path in ("training.trainers.prophet", "training.trainers.sklearn", "training.trainers.seasonal_naive"):
                 importlib.import_module(path)
+            importlib.import_module("training.trainers.prophet_map.together").warm_up()
 
 
 class Presence(bootsteps.StartStopStep):

@@ -268,9 +268,7 @@ def test_the_one_that_breaks_a_large_slice_is_found_by_halves(tmp_path: Path, mo
 
 
 @pytest.mark.requirement("E04")
-def test_a_store_that_does_not_answer_is_asked_once_a_slice(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_store_that_does_not_answer_is_asked_once_a_slice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fleet = daily(tmp_path)
     fleet.retrain()
     asked = []

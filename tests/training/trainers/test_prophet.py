@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -50,6 +52,20 @@ def test_turned_into_the_librarys_own_object_it_forecasts_the_same(optimizer: st
         theirs = conversion.to_prophet(stored).predict(pd.DataFrame({"ds": at}))["yhat"].to_numpy()
         ours = forecaster.predict_together([stored], at)[0].yhat
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-8 * stored.y_scale)
+
+
+@pytest.mark.parametrize("params", [*RECIPES, {"nonnegative": True}])
+@pytest.mark.requirement("R08")
+def test_the_code_of_the_guide_reads_an_exported_forecaster_without_this_product(params: dict[str, Any]) -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "exports.md").read_text()
+    known: dict[str, Any] = {}
+    [block] = re.findall(r"```python\n(.*?)```", page, flags=re.S)
+    exec(compile(block, "exports.md", "exec"), known)
+    series = bakery()["store00_roll"]
+    stored = fitted(series, grid=BAKERY, **params).forecaster
+    ahead = windows.future(series, BAKERY)
+    theirs = known["forecast"](stored.dump(), ahead.times)
+    np.testing.assert_allclose(theirs, stored.predict(series, ahead).yhat, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("params", RECIPES)

@@ -83,6 +83,22 @@ def fit(times: Stamps, targets: Floats, recipe: Recipe) -> list[Fit]:
     return _told(ground, found, scale, recipe)
 
 
+def warm_up() -> None:
+    """Load what the first fit would wait for: compiled loops, and at the very first start their compilation."""
+    settings = Settings(growth="linear", n_changepoints=2, changepoint_range=0.8)
+    recipe = Recipe(
+        settings=settings,
+        multiplicative=False,
+        changepoint_scale=0.05,
+        season_scale=10.0,
+        interval_width=0.8,
+        trend_uncertain=True,
+        nonnegative=False,
+    )
+    days = np.arange(21).astype("datetime64[D]").astype("datetime64[us]")
+    fit(days, np.sin(np.arange(21.0))[None, :], recipe)
+
+
 @lru_cache(maxsize=CACHED)
 def _ground(stamps: bytes, recipe: Recipe) -> _Ground:
     times = np.frombuffer(stamps, dtype="datetime64[us]")
