@@ -14,6 +14,8 @@ from celery import bootsteps
 
 logger = logging.getLogger(__name__)
 SCIENTIFIC_QUEUES = {"interactive", "training", "monitoring"}
+PATIENT_QUEUES = {"training", "monitoring"}
+"""Nobody waits for what is on these."""
 
 
 class Preload(bootsteps.Step):
@@ -28,6 +30,17 @@ class Preload(bootsteps.Step):
             for path in ("training.trainers.prophet", "training.trainers.sklearn", "training.trainers.seasonal_naive"):
                 importlib.import_module(path)
             importlib.import_module("training.trainers.prophet_map.together").warm_up()
+
+
+class GiveWay(bootsteps.Step):
+    """Lower the priority of a worker that only does what nobody waits for; its children inherit it."""
+
+    def __init__(self, worker: Any, **kwargs: Any) -> None:
+        super().__init__(worker, **kwargs)
+        from training import conf
+
+        if set(worker.app.amqp.queues.consume_from) <= PATIENT_QUEUES and hasattr(os, "nice"):
+            os.nice(conf.current().niceness)
 
 
 class Presence(bootsteps.StartStopStep):

@@ -49,6 +49,8 @@ class TrainingConf:
     """Most chunks that one tick of the dispatcher publishes."""
     worker_silent_seconds: float = 60.0
     """A worker not seen for this long counts as gone."""
+    niceness: int = 5
+    """Of workers that serve no queue on which people wait: where cores are short, those who wait come first."""
     minimum_points_forecast: int = 30
     """Fewer observations are refused: no season and no window can be scored honestly."""
     recommended_points_forecast: int = 90

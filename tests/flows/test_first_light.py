@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 from pathlib import Path
 
@@ -64,6 +65,15 @@ def test_beat_alone_fires_a_policy_that_becomes_due(site: Installation) -> None:
     assert f"{slot:%Y-%m-%d %H:%M}" in runs and "succeeded" in runs
     paused = site.http("POST", "/api/v1/policies/minutely/nightly/pause", {})
     assert paused.status == 200, paused
+
+
+def test_workers_that_nobody_waits_for_give_way_to_the_others(site: Installation) -> None:
+    query = "SELECT queues, pid FROM training_worker WHERE stopped_at IS NULL"
+    patience = {tuple(queues): os.getpriority(os.PRIO_PROCESS, pid) for queues, pid in site.sql(query)}
+    patient = [nice for queues, nice in patience.items() if set(queues) <= {"training", "monitoring"}]
+    others = [nice for queues, nice in patience.items() if not set(queues) <= {"training", "monitoring"}]
+    assert patient and others
+    assert min(patient) > max(others)
 
 
 @pytest.mark.requirement("S06")
