@@ -1,0 +1,139 @@
+"""Owns the installation: servers, tables and store in a scratch folder, and the processes as `manage.py up` runs them.
+
+A second node is another `manage.py up` with a state folder of its own; it shares PostgreSQL, Redis and the store.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks.registry.site import PROJECT, READY_SECONDS, STOP_SECONDS, SiteFailed
+
+BUCKET = "fleet"
+KINDS = ("artifacts", "snapshots")
+
+
+@contextlib.contextmanager
+def prepared(folder: Path, *, store: str) -> Iterator[int | None]:
+    """Make the scratch folder this process's installation for a block; gives the process of an S3 server, if any."""
+    for name in [name for name in os.environ if name.startswith(("PERENNIAL_", "DATABASE_", "REDIS_"))]:
+        del os.environ[name]
+    # One key for all nodes: what one signs another verifies.
+    os.environ |= {"PERENNIAL_STATE_DIR": str(folder), "PERENNIAL_SECRET_KEY": "of-a-benchmark-alone-" * 4}
+    os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(_object_server(folder)) if store == "s3" else None
+        _set_up()
+        yield server
+
+
+def _set_up() -> None:
+    from local import servers
+
+    servers.export(servers.attach())
+    import django
+
+    django.setup()
+    from django.core.management import call_command
+
+    call_command("migrate", interactive=False, verbosity=0)
+
+
+@contextlib.contextmanager
+def _object_server(folder: Path) -> Iterator[int]:
+    """Run an S3 server on loopback, keep its address in the environment, and give its process."""
+    from tests import object_server
+
+    server = object_server.start(folder)
+    try:
+        bucket = object_server.Bucket(name=BUCKET, server=server)
+        bucket.create()
+        os.environ |= {
+            **object_server.KEYS,
+            "PERENNIAL_REGISTRY_ARTIFACT_URL": bucket.url,
+            "PERENNIAL_REGISTRY_STORE_ENDPOINT": server.endpoint,
+        }
+        yield server.process.pid
+    finally:
+        server.stop()
+
+
+def stored() -> dict[str, dict[str, int]]:
+    """Return objects and bytes of the store, by the first part of their keys."""
+    from registry import ownership
+
+    opened = ownership.artifact_store()
+    found = {}
+    for kind in KINDS:
+        sizes = [entry.size for entry in opened.entries(f"{kind}/")]
+        found[kind] = {"objects": len(sizes), "bytes": sum(sizes)}
+    return found
+
+
+def database_process() -> int:
+    """Return the process of the embedded PostgreSQL server."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT setting FROM pg_settings WHERE name = 'data_directory'")
+        (folder,) = cursor.fetchone()
+    return int((Path(folder) / "postmaster.pid").read_text().splitlines()[0])
+
+
+@contextlib.contextmanager
+def running(folder: Path, *, nodes: int, slots: int) -> Iterator[list[int]]:
+    """Run beat, control and the training workers of each node; give the process of each node. Raises SiteFailed."""
+    with contextlib.ExitStack() as stack:
+        started = []
+        for number in range(1, nodes + 1):
+            only = "beat,control,training" if number == 1 else "training"
+            own = folder if number == 1 else folder / f"node-{number}"
+            started.append((own, stack.enter_context(_node(own, only=only, slots=slots))))
+        _wait(started)
+        yield [process.pid for _, process in started]
+
+
+@contextlib.contextmanager
+def _node(folder: Path, *, only: str, slots: int) -> Iterator[subprocess.Popen[bytes]]:
+    folder.mkdir(exist_ok=True)
+    argv = [sys.executable, "manage.py", "up", "--only", only, "--no-migrate", "--training-workers", str(slots)]
+    environment = {**os.environ, "PERENNIAL_STATE_DIR": str(folder)}
+    with (folder / "up.out").open("wb") as out:
+        process = subprocess.Popen(
+            argv, cwd=PROJECT, env=environment, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(timeout=STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def _wait(started: list[tuple[Path, subprocess.Popen[bytes]]]) -> None:
+    from training import workers
+
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline and all(process.poll() is None for _, process in started):
+        if all(_said(folder).get("ready") for folder, _ in started) and not workers.unserved(["control", "training"]):
+            return
+        time.sleep(0.2)
+    raise SiteFailed(f"The processes did not start; {started[0][0]}/up.out says why.")
+
+
+def _said(folder: Path) -> dict[str, Any]:
+    with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
+        said: dict[str, Any] = json.loads((folder / "up.json").read_text())
+        return said
+    return {}
