@@ -45,7 +45,7 @@ def main(argv: Sequence[str]) -> int:
 def _given(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fleet", description=__doc__)
     parser.add_argument("--models", type=int, nargs="+", default=[1000], help="sizes, one after the other; or one")
-    parser.add_argument("--kill-every", type=float, default=0.0, metavar="SECONDS", help="kill a training child so often")
+    parser.add_argument("--kill-every", type=float, default=0.0, metavar="SECONDS", help="kill a training child")
     parser.add_argument("--nodes", type=int, default=1, choices=(1, 2), help="2: on one node of one slot, then on two")
     parser.add_argument("--profile", action="store_true", help="one chunk in one process: milliseconds by step")
     parser.add_argument("--alone", action="store_true", help="without the baseline")

@@ -23,8 +23,8 @@ PROCESSES = 2
 AT_ONCE = 24
 SAID = (
     "joblib with 2 processes (loky), warmed up; for each series Prophet() with its defaults (CmdStan), fitted on all"
-    f" but {HELD_OUT_DAYS} days, predict of {HELD_OUT_DAYS}, MAE, and a pickle to a file of its own; nothing is compared,"
-    " refitted or registered"
+    f" but {HELD_OUT_DAYS} days, predict of {HELD_OUT_DAYS}, MAE, and a pickle to a file of its own; nothing is"
+    " compared, refitted or registered"
 )
 
 

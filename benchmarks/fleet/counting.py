@@ -14,7 +14,9 @@ VERIFIED = 200
 """Models whose ledger is walked: spread evenly over the fleet."""
 _BY = "SELECT {} AS told, count(*) FROM {} GROUP BY 1 ORDER BY 2 DESC"
 _RUNS = "training_trainingrun WHERE batch_id = %s::uuid"
-_TRAINERS = "training_trainingrun AS r JOIN registry_modelversion AS v ON v.id = r.version_id WHERE r.batch_id = %s::uuid"
+_TRAINERS = (
+    "training_trainingrun AS r JOIN registry_modelversion AS v ON v.id = r.version_id WHERE r.batch_id = %s::uuid"
+)
 # One champion was there before; NULL where a model lost it.
 _VERSIONS = """
 SELECT count(*) FILTER (WHERE made = 1), count(*) FILTER (WHERE made = 0), count(*) FILTER (WHERE made > 1),

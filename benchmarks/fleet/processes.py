@@ -59,6 +59,12 @@ def children(some: Iterable[Seen], role: str) -> list[int]:
     return sorted(each.pid for each in some if each.pid in mine and each.parent in mine)
 
 
+def own_seconds(pid: int) -> float:
+    """Return the processor time of one process; 0 where it is gone."""
+    found = _stat(Path(f"/proc/{pid}"))
+    return found[1] if found else 0.0
+
+
 def _line(each: Seen, known: Mapping[int, Seen]) -> Iterator[Seen]:
     at: Seen | None = each
     while at is not None:

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,13 @@ KINDS = ("artifacts", "snapshots")
 
 
 @contextlib.contextmanager
-def prepared(folder: Path, *, store: str) -> Iterator[int | None]:
+def prepared(folder: Path, *, store: str, more: Mapping[str, str] | None = None) -> Iterator[int | None]:
     """Make the scratch folder this process's installation for a block; gives the process of an S3 server, if any."""
     for name in [name for name in os.environ if name.startswith(("PERENNIAL_", "DATABASE_", "REDIS_"))]:
         del os.environ[name]
     # One key for all nodes: what one signs another verifies.
     os.environ |= {"PERENNIAL_STATE_DIR": str(folder), "PERENNIAL_SECRET_KEY": "of-a-benchmark-alone-" * 4}
+    os.environ |= more or {}
     os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(_object_server(folder)) if store == "s3" else None

@@ -134,9 +134,7 @@ def _packed(fleet: Fleet, series: Series, fit: Fitted, params: Params) -> bytes:
     return bundle.pack(content, by_columns={"context": context})
 
 
-def _registration(
-    model_id: int, stored: lifecycle.Stored, series: Series, params: Params, seed: int
-) -> Registration:
+def _registration(model_id: int, stored: lifecycle.Stored, series: Series, params: Params, seed: int) -> Registration:
     first, last = (each.replace(tzinfo=UTC) for each in series.times[[0, -1]].tolist())
     return Registration(
         registered_model_id=model_id,
@@ -152,4 +150,3 @@ def _registration(
         library_versions=packing.libraries(),
         refitted=True,
     )
-
