@@ -1,4 +1,4 @@
-"""`python -m benchmarks.fleet.profile MODELS`: where time goes for one model, by the steps of preparing and of the page.
+"""`python -m benchmarks.fleet.profile MODELS`: where time goes for one model, by the steps of its batch.
 
 All in this process, without Celery: a batch is prepared, its first chunk warms up, and the others are measured.
 """
@@ -50,7 +50,7 @@ STEPS = (
 SAID = (
     "Milliseconds for one model, of one process. A step inside another is named behind it and is not counted in it;"
     " `postgresql` is the processor time of the process that serves this connection, `postgresql, others` that of the"
-    " server's other processes (writing, vacuuming); a wall that is longer than both together waited, mostly for a disk."
+    " server's other processes (writing, vacuuming); a wall that is longer than both together waited."
 )
 
 
