@@ -9,7 +9,10 @@ it is the same for every series on the same stamps: a `Basis`.
 from __future__ import annotations
 
 import importlib.util
+import logging
 from dataclasses import dataclass
+from functools import cache
+from types import ModuleType
 
 import numpy as np
 
@@ -25,6 +28,7 @@ from training.trainers.prophet_map.limits import (
 )
 from training.trainers.prophet_map.problem import LEAST_VARIANCE, Floats, noise_variance
 
+logger = logging.getLogger(__name__)
 COMPILED = importlib.util.find_spec("numba") is not None
 """Whether numba is installed (the extra `fast`); without it the same is computed by NumPy, some 20 times slower."""
 START_SHARE = 1e-3
@@ -105,13 +109,15 @@ def fit(shared: Basis, y: Floats, *, tau: float) -> Fits:
         waiting = waiting[done.is_off & (done.rounds > 0)]
         if not len(waiting):
             break
-    converged = (rounds > 0) & np.isfinite(variance)
-    converged[waiting] = False
+    # Data that are fitted exactly: nothing is better, and rounding may keep the last rounds from ending.
+    is_exact = variance <= LEAST_VARIANCE
+    converged = ((rounds > 0) | is_exact) & np.isfinite(variance)
+    converged[waiting] = is_exact[waiting]
     return Fits(
         parameters=blocks.product(centre, shared.back.T),
         delta=delta,
         variance=variance,
-        rounds=rounds,
+        rounds=np.abs(rounds),
         converged=converged,
     )
 
@@ -167,13 +173,27 @@ def minimise(shared: Basis, series: Centred, *, tau: float, variance: Floats, de
 
     `variance` and `delta` are where to start.
     """
-    return (_minimise_compiled if COMPILED else _minimise_each)(shared, series, tau, variance, delta)
+    loops = _loops() if COMPILED else None
+    if loops is None:
+        return _minimise_each(shared, series, tau, variance, delta)
+    return _minimise_compiled(loops, shared, series, tau, variance, delta)
 
 
-def _minimise_compiled(shared: Basis, series: Centred, tau: float, variance: Floats, delta: Floats) -> Minimum:
+@cache
+def _loops() -> ModuleType | None:
+    """Return the compiled loops; None where numba refuses to be imported, as beside a NumPy that it does not know."""
     # Here and not above: numba is an extra, and takes a second to import.
-    from training.trainers.prophet_map import loops
+    try:
+        from training.trainers.prophet_map import loops
+    except ImportError as error:
+        logger.warning("Prophet's models are fitted without numba, more slowly: %s", error)
+        return None
+    return loops
 
+
+def _minimise_compiled(
+    loops: ModuleType, shared: Basis, series: Centred, tau: float, variance: Floats, delta: Floats
+) -> Minimum:
     shift, rounds = np.empty_like(series.centre), np.empty(len(variance), dtype=np.int64)
     variance, delta = variance.copy(), delta.copy()
     basis = (shared.eigenvalues, shared.coupling, shared.hinge_gram)
@@ -230,13 +250,14 @@ def _slope(
     """Return the derivative of the residual sum of squares by the variance, those in use held.
 
     From the optimality conditions, differentiated by v: 2 v (|x|^2 in the metric of `shrink` + u' gram^-1 u), where u
-    is the pull of the prior on those in use less what the ridge part takes of it.
+    is the pull of the prior on those in use less what the ridge part takes of it. NaN where that cannot be solved.
     """
     active = np.flatnonzero(delta)
     total = float(shrink @ np.square(ridge))
     if len(active):
         pull = np.sign(delta[active]) / tau - shared.coupling[active] @ (shrink * ridge)
-        total += float(pull @ np.linalg.solve(gram[np.ix_(active, active)], pull))
+        solved = lasso.solve(gram, pull, active)
+        total = np.nan if solved is None else total + float(pull @ solved)
     return 2.0 * variance * total
 
 

@@ -97,7 +97,13 @@ def _tried(posed: Problem, start: Mapping[str, Any]) -> tuple[Optimum | None, st
     try:
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)
-            found = optimise(posed, k=float(start["k"]), m=float(start["m"]))
+            found = optimise(
+                posed,
+                k=float(start["k"]),
+                m=float(start["m"]),
+                delta=_floats(start["delta"]),
+                beta=_floats(start["beta"]),
+            )
     except np.linalg.LinAlgError as error:
         return None, f"its matrices cannot be factored ({error})"
     return found, "" if found.converged else f"no finite optimum after {found.rounds} rounds"

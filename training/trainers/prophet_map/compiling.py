@@ -11,7 +11,12 @@ F = TypeVar("F", bound=Callable[..., object])
 
 
 def compiled(function: F) -> F:
-    """Return the function compiled at its first call, and kept on disk for the next process."""
+    """Return the function compiled at its first call, and kept on disk for the next process where that may be."""
     # Sums may be taken in any order, so that they use the lanes of the processor; what is not finite stays so.
-    made: Any = numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz", "arcp"})(function)
+    options: Any = {"nogil": True, "fastmath": {"reassoc", "contract", "nsz", "arcp"}}
+    try:
+        made: Any = numba.njit(cache=True, **options)(function)
+    except RuntimeError:
+        # Neither the folder of this file nor that of the user's caches can be written: each process compiles anew.
+        made = numba.njit(**options)(function)
     return cast(F, made)

@@ -1,8 +1,9 @@
 """The optimum where seasons multiply the trend, or the trend is logistic: proximal Gauss-Newton steps. Pure.
 
 Each step makes the mean linear where the parameters stand, and solves what that leaves exactly, as `additive` does. It
-is shortened until the objective falls; where none of its lengths helps, the step is damped (Levenberg). Not convex: a
-local optimum, reached from where Prophet starts.
+is shortened until the objective falls; where none of its lengths helps, the step is damped (Levenberg). Where the falls
+become small `face` takes over, and a further step shows whether another change of slope is wanted. Not convex: a local
+optimum, reached from where Prophet starts.
 """
 
 from __future__ import annotations
@@ -11,22 +12,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.trainers.prophet_map import additive, problem
-from training.trainers.prophet_map.problem import RATE_SCALE, Floats, Growth, Problem
+from training.trainers.prophet_map import additive, face
+from training.trainers.prophet_map import surface as surfaces
+from training.trainers.prophet_map.problem import LEAST_VARIANCE, Floats, Growth, Problem
+from training.trainers.prophet_map.surface import Point, Seen, Surface
 
 MOST_STEPS = 200
 HALVINGS = 6
+NEAR = 1e-5
+"""Relative fall of the objective below which Newton's steps are tried."""
 FLAT_TWICE, FLAT_ONCE = 1e-10, 1e-12
 """Relative fall of the objective that ends the search, when seen twice or once."""
 DAMPING, DAMPINGS = 1e-4, 8
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Point:
-    """Where the search stands: w = (k, m, beta of the used columns), and delta."""
-
-    w: Floats
-    delta: Floats
+FAR = 1e-3
+"""Of the slope of the Laplace prior: a condition of the optimum that is missed by more was not reached."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -39,133 +38,77 @@ class Found:
     converged: bool
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Start:
-    """The problem in arrays, and what stays the same from step to step."""
-
-    problem: Problem
-    bends: Floats
-    """(T, S) hinges."""
-    added: Floats
-    multiplied: Floats
-    scales: Floats
-    """Of w. (W,)"""
-
-    @property
-    def levels(self) -> int:
-        """Return how many of w belong to the trend."""
-        return 1 if self.problem.growth is Growth.FLAT else 2
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Seen:
-    """A point with its residuals and its objective."""
-
-    point: Point
-    trend: Floats
-    factor: Floats
-    residual: Floats
-    value: float
-    variance: float
-
-
-def fit(posed: Problem, *, k: float, m: float) -> Found:
-    """Search from level and slope, with neither seasons nor changes of slope at first."""
-    start = _started(posed)
-    level = [m] if posed.growth is Growth.FLAT else [k, m]
-    seasons = np.zeros(start.added.shape[1] + start.multiplied.shape[1])
-    here = _see(start, Point(w=np.array([*level, *seasons]), delta=np.zeros(start.bends.shape[1])))
+def fit(posed: Problem, *, k: float, m: float, delta: Floats | None = None, beta: Floats | None = None) -> Found:
+    """Search from these parameters; without seasons and changes of slope where they are not given."""
+    surface = surfaces.of(posed)
+    here = surfaces.see(surface, _first(surface, k=k, m=m, delta=delta, beta=beta))
     was_flat = False
     for step in range(1, MOST_STEPS + 1):
-        there = _step(start, here)
-        if there is None or not np.isfinite(there.value):
-            return _found(here, step, converged=there is None and np.isfinite(here.value))
+        there = _lower(surface, here)
+        if there is None or there.variance <= LEAST_VARIANCE:
+            return _found(surface, there or here, step)
         fall, here = here.value - there.value, there
         size = max(abs(here.value), 1.0)
         if fall < FLAT_ONCE * size or (was_flat and fall < FLAT_TWICE * size):
-            return _found(here, step, converged=True)
+            return _found(surface, here, step)
         was_flat = fall < FLAT_TWICE * size
-    return _found(here, MOST_STEPS, converged=False)
+    return Found(point=here.point, variance=here.variance, steps=MOST_STEPS, converged=False)
 
 
-def _found(here: _Seen, steps: int, *, converged: bool) -> Found:
-    return Found(point=here.point, variance=here.variance, steps=steps, converged=bool(converged))
+def _first(surface: Surface, *, k: float, m: float, delta: Floats | None, beta: Floats | None) -> Point:
+    posed, count = surface.problem, surface.bends.shape[1]
+    level = [m] if posed.growth is Growth.FLAT else [k, m]
+    given = np.zeros(len(posed.scales)) if beta is None else beta
+    w = np.concatenate([level, given[posed.additive], given[posed.multiplicative]])
+    return Point(w=w, delta=np.zeros(count) if delta is None else np.array(delta[:count], dtype=np.float64))
 
 
-def _started(posed: Problem) -> _Start:
-    added, multiplied = posed.features[:, posed.additive], posed.features[:, posed.multiplicative]
-    level = [RATE_SCALE] * (1 if posed.growth is Growth.FLAT else 2)
-    is_flat = posed.growth is Growth.FLAT
-    return _Start(
-        problem=posed,
-        bends=np.empty((len(posed.t), 0)) if is_flat else problem.hinges(posed.t, posed.changepoints),
-        added=added,
-        multiplied=multiplied,
-        scales=np.concatenate([level, posed.scales[posed.additive], posed.scales[posed.multiplicative]]),
-    )
+def _found(surface: Surface, here: Seen, steps: int) -> Found:
+    converged = bool(np.isfinite(here.value)) and _is_optimal(surface, here)
+    return Found(point=here.point, variance=here.variance, steps=steps, converged=converged)
 
 
-def _see(start: _Start, point: Point) -> _Seen:
-    posed, levels, width = start.problem, start.levels, start.added.shape[1]
-    trend = _trend(start, point)
-    factor = 1.0 + start.multiplied @ point.w[levels + width :]
-    residual = posed.y - trend * factor - start.added @ point.w[levels : levels + width]
-    rss = float(residual @ residual)
-    variance = float(problem.noise_variance(rss, len(posed.y)))
-    fit = 0.5 * len(posed.y) * np.log(variance) + rss / (2.0 * variance) + 2.0 * variance
-    prior = 0.5 * np.square(point.w / start.scales).sum() + np.abs(point.delta).sum() / posed.tau
-    return _Seen(
-        point=point, trend=trend, factor=factor, residual=residual, value=float(fit + prior), variance=variance
-    )
+def _is_optimal(surface: Surface, here: Seen) -> bool:
+    """Whether the changes of slope meet their conditions; data that are fitted exactly have none."""
+    if here.variance <= LEAST_VARIANCE:
+        return True
+    _, bends = surfaces.derivatives(surface, here)
+    pull = bends.T @ here.residual / here.variance * surface.problem.tau
+    delta = here.point.delta
+    gaps = np.where(delta != 0.0, np.abs(pull - np.sign(delta)), np.abs(pull) - 1.0)
+    rounding = np.finfo(np.float64).eps * np.abs(bends).sum(axis=0) / here.variance * surface.problem.tau
+    return bool((gaps <= FAR + 8.0 * rounding).all())
 
 
-def _trend(start: _Start, point: Point) -> Floats:
-    posed = start.problem
-    if posed.growth is Growth.FLAT:
-        return np.full(len(posed.t), point.w[0])
-    bend = start.bends @ point.delta
-    if posed.growth is Growth.LINEAR:
-        return np.asarray(point.w[0] * posed.t + point.w[1] + bend)
-    return np.asarray(posed.cap * problem.expit(point.w[0] * (posed.t - point.w[1]) + bend))
-
-
-def _derivatives(start: _Start, here: _Seen) -> tuple[Floats, Floats]:
-    """Return the derivatives of the mean by w (T, W) and by delta (T, S)."""
-    posed, w = start.problem, here.point.w
-    by_level, by_bend = here.factor, here.factor
-    if posed.growth is Growth.FLAT:
-        level = by_level[:, None]
-    elif posed.growth is Growth.LINEAR:
-        level = np.stack([by_level * posed.t, by_level], axis=1)
-    else:
-        by_bend = by_level * here.trend * (1.0 - here.trend / posed.cap)
-        level = np.stack([by_bend * (posed.t - w[1]), -w[0] * by_bend], axis=1)
-    columns = np.concatenate([level, start.added, here.trend[:, None] * start.multiplied], axis=1)
-    return columns, by_bend[:, None] * start.bends
-
-
-def _step(start: _Start, here: _Seen) -> _Seen | None:
+def _lower(surface: Surface, here: Seen) -> Seen | None:
     """Return the next point, lower than this one; None where there is none."""
-    columns, bends = _derivatives(start, here)
-    shared = additive.basis(columns, start.scales, bends)
-    series = _linearised(start, here, shared)
+    there = _step(surface, here)
+    if there is None or here.value - there.value > NEAR * max(abs(here.value), 1.0):
+        return there
+    return face.descend(surface, there)
+
+
+def _step(surface: Surface, here: Seen) -> Seen | None:
+    columns, bends = surfaces.derivatives(surface, here)
+    shared = additive.basis(columns, surface.scales, bends)
+    series = _linearised(surface, here, shared)
     shift, delta, _, rounds = additive.minimise(
-        shared, series, tau=start.problem.tau, variance=np.array([here.variance]), delta=here.point.delta[None, :]
+        shared, series, tau=surface.problem.tau, variance=np.array([here.variance]), delta=here.point.delta[None, :]
     )
     if rounds[0] > 0:
         target = Point(w=here.point.w + shared.back @ shift[0], delta=delta[0])
         for halving in range(HALVINGS):
-            there = _see(start, _towards(here.point, target, 0.5**halving))
+            there = surfaces.see(surface, _towards(here.point, target, 0.5**halving))
             if there.value < here.value:
                 return there
-    return _damped(start, here, shared, series)
+    return _damped(surface, here, shared, series)
 
 
-def _linearised(start: _Start, here: _Seen, shared: additive.Basis) -> additive.Centred:
+def _linearised(surface: Surface, here: Seen, shared: additive.Basis) -> additive.Centred:
     # The changes of slope are solved for as they are, not as a step, so that their prior is that of the problem.
     response = here.residual + shared.hinges @ here.point.delta
     # back = diag(scales) Q with Q orthogonal, so its inverse is Q' over the scales.
-    centre = shared.back.T @ (here.point.w / np.square(start.scales))
+    centre = shared.back.T @ (here.point.w / np.square(surface.scales))
     return additive.Centred(
         centre=centre[None, :],
         right=(response @ shared.ridge)[None, :],
@@ -178,19 +121,19 @@ def _towards(one: Point, other: Point, share: float) -> Point:
     return Point(w=one.w + share * (other.w - one.w), delta=one.delta + share * (other.delta - one.delta))
 
 
-def _damped(start: _Start, here: _Seen, shared: additive.Basis, series: additive.Centred) -> _Seen | None:
+def _damped(surface: Surface, here: Seen, shared: additive.Basis, series: additive.Centred) -> Seen | None:
     """Return a lower point by ever shorter steps at this variance; None where even those go nowhere."""
     for power in range(DAMPINGS):
         target = additive.damped(
             shared,
             series,
             damping=DAMPING * 10.0**power,
-            tau=start.problem.tau,
+            tau=surface.problem.tau,
             variance=here.variance,
             delta=here.point.delta,
         )
         if target is not None:
-            there = _see(start, Point(w=here.point.w + shared.back @ target[0], delta=target[1]))
+            there = surfaces.see(surface, Point(w=here.point.w + shared.back @ target[0], delta=target[1]))
             if there.value < here.value:
                 return there
     return None

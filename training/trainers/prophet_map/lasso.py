@@ -26,7 +26,7 @@ def minimise(gram: Floats, pull: Floats, weight: float, start: Floats) -> Floats
     most = weight * (1.0 + VIOLATION) + 1e-15 * float(np.abs(pull).max(initial=0.0))
     for _ in range(STEPS_FOR_EACH * (len(pull) + 1)):
         active = np.flatnonzero(np.abs(sign) == 1.0)
-        target = _solve(gram, pull - weight * sign, active)
+        target = solve(gram, (pull - weight * sign)[active], active)
         if target is None:
             # The last to enter is a sum of the others, which shows only now.
             newest = active[int(np.argmin(np.abs(delta[active])))]
@@ -45,7 +45,7 @@ def minimise(gram: Floats, pull: Floats, weight: float, start: Floats) -> Floats
     return None
 
 
-def _solve(gram: Floats, right: Floats, active: np.ndarray[tuple[int], np.dtype[np.intp]]) -> Floats | None:
+def solve(gram: Floats, right: Floats, active: np.ndarray[tuple[int], np.dtype[np.intp]]) -> Floats | None:
     """Solve for those in use; None where one of them is a sum of the others."""
     if not len(active):
         return np.empty(0)
@@ -53,7 +53,7 @@ def _solve(gram: Floats, right: Floats, active: np.ndarray[tuple[int], np.dtype[
     factor, failed = lapack.dpotrf(own, lower=1)
     if failed or (np.square(np.diag(factor)) <= COLLINEAR * np.diag(own)).any():
         return None
-    solved: Floats = lapack.dpotrs(factor, right[active], lower=1)[0]
+    solved: Floats = lapack.dpotrs(factor, right, lower=1)[0]
     return solved
 
 

@@ -8,12 +8,14 @@ from training.trainers.prophet_map import additive, gauss_newton, problem
 from training.trainers.prophet_map.problem import RATE_SCALE, Floats, Growth, Optimum, Problem
 
 
-def optimise(posed: Problem, *, k: float, m: float) -> Optimum:
-    """Return the maximum of the posterior, from Prophet's first level and slope where the search needs a start.
+def optimise(posed: Problem, *, k: float, m: float, delta: Floats | None = None, beta: Floats | None = None) -> Optimum:
+    """Return the maximum of the posterior; where it is searched for, from these parameters, the last two 0 by default.
 
     `converged` is False where the rounds ran out or something is not finite; then the values are worth nothing.
     """
-    return _additive(posed) if posed.is_linear else _searched(posed, k=k, m=m)
+    if posed.is_linear:
+        return _additive(posed)
+    return _searched(posed, gauss_newton.fit(posed, k=k, m=m, delta=delta, beta=beta))
 
 
 def ridge_columns(posed_t: Floats, seasons: Floats, scales: Floats, growth: Growth) -> tuple[Floats, Floats]:
@@ -40,8 +42,7 @@ def _additive(posed: Problem) -> Optimum:
     )
 
 
-def _searched(posed: Problem, *, k: float, m: float) -> Optimum:
-    found = gauss_newton.fit(posed, k=k, m=m)
+def _searched(posed: Problem, found: gauss_newton.Found) -> Optimum:
     return _optimum(
         posed,
         w=found.point.w,
