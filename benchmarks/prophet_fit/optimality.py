@@ -64,12 +64,13 @@ def by_bounds(posed: Problem, *, k: float, m: float) -> float:
         found, slope = _value(posed, to_x @ z, scales, count)
         return found, to_x.T @ slope
 
-    z, best, idle = np.linalg.solve(to_x, x), np.inf, 0
+    best, idle = float("inf"), 0
+    z = np.linalg.solve(to_x, x)
     while idle < IDLE_RESTARTS:
         done = minimize(value, z, jac=True, method="L-BFGS-B", bounds=bounds, options=_OPTIONS)
         idle = 0 if done.fun < best - NO_BETTER else idle + 1
         best, z = min(float(done.fun), best), done.x
-    return float(best)
+    return best
 
 
 _OPTIONS = {"maxcor": 60, "maxiter": 3_000, "maxfun": 6_000, "maxls": 60, "ftol": 1e-16, "gtol": 1e-9}

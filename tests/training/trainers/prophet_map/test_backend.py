@@ -19,7 +19,7 @@ from training.trainers.prophet_map import additive, backend, gauss_newton, optim
 from training.trainers.prophet_map.problem import Optimum, Problem
 
 
-def fitted(rows: pd.DataFrame, **settings: Any) -> Prophet:
+def fitted(rows: pd.DataFrame, **settings: Any) -> Any:
     return Prophet(stan_backend=backend.NAME, **settings).fit(rows)
 
 
@@ -45,7 +45,7 @@ def test_other_backends_are_still_known_and_unknown_ones_are_not() -> None:
 
 
 @pytest.mark.parametrize("mode", ["additive", "multiplicative"])
-def test_cmdstan_takes_over_where_the_rounds_run_out(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cmdstan_takes_over_where_the_rounds_run_out(mode: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = problems.real()
     monkeypatch.setattr(additive, "COMPILED", False)
     monkeypatch.setattr(additive, "MOST_ROUNDS", 1)
@@ -80,7 +80,7 @@ def test_matrices_that_cannot_be_factored_are_the_reason_that_is_told(monkeypatc
 
 
 def test_samples_are_those_of_cmdstan() -> None:
-    made = Prophet(stan_backend=backend.NAME, mcmc_samples=20, n_changepoints=3)
+    made: Any = Prophet(stan_backend=backend.NAME, mcmc_samples=20, n_changepoints=3)
     made.fit(problems.days(problems.walk(40)), chains=1, seed=3, show_progress=False)
     assert made.params["k"].shape == (10,)
     assert made.stan_backend.report.optimizer == "cmdstan"
@@ -106,7 +106,7 @@ def test_a_search_starts_where_it_is_told_to(word: str, monkeypatch: pytest.Monk
         "delta": first.params["delta"][0],
         "beta": first.params["beta"][0],
     }
-    again = Prophet(stan_backend=backend.NAME, seasonality_mode="multiplicative").fit(rows, **{word: given})
+    again: Any = Prophet(stan_backend=backend.NAME, seasonality_mode="multiplicative").fit(rows, **{word: given})
     assert np.array_equal(starts[0]["delta"], given["delta"])
     assert starts[0]["k"] == given["k"]
     assert again.stan_backend.report.iterations < first.stan_backend.report.iterations
@@ -115,12 +115,12 @@ def test_a_search_starts_where_it_is_told_to(word: str, monkeypatch: pytest.Monk
 
 def test_a_start_of_another_shape_is_left_aside() -> None:
     given = {"k": 1.0, "m": 0.0, "sigma_obs": 1.0, "delta": np.ones(3), "beta": np.ones(2)}
-    made = Prophet(stan_backend=backend.NAME, seasonality_mode="multiplicative").fit(problems.real(), init=given)
+    made: Any = Prophet(stan_backend=backend.NAME, seasonality_mode="multiplicative").fit(problems.real(), init=given)
     assert made.stan_backend.report.optimizer == "exact"
 
 
 @pytest.mark.parametrize("parallel", [None, "threads", "processes"])
-def test_cross_validation_fits_with_it(parallel: str | None) -> None:
+def test_cross_validation_fits_with_it(parallel: Any) -> None:
     made = fitted(problems.real(), uncertainty_samples=0)
     found = cross_validation(
         made, initial="300 days", period="60 days", horizon="30 days", parallel=parallel, disable_tqdm=True
