@@ -25,7 +25,7 @@ class Counted(ExactBackend):
     def fit(self, stan_init: Mapping[str, Any], stan_data: Mapping[str, Any], **kwargs: Any) -> dict[str, Any]:
         """Fit, and count it."""
         found = super().fit(stan_init, stan_data, **kwargs)
-        fits[self.report.optimizer] += 1
+        fits[self.report.fallback_reason or self.report.optimizer] += 1
         return found
 
     def sampling(

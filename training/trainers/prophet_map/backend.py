@@ -39,7 +39,7 @@ class Report:
 
 
 class ExactBackend(models.IStanBackend):
-    """Fits by the exact optimiser; takes and ignores what only Stan understands (seed, tolerances, show_console)."""
+    """Fits by the exact optimiser; rounds as `sig_figs` says, ignores what only Stan has (seed, tolerances)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class ExactBackend(models.IStanBackend):
             return dict(self._by_cmdstan("fit", stan_init, stan_data, **kwargs))
         self.report = Report(optimizer=EXACT, iterations=found.rounds, objective=objective(posed, found))
         self.stan_fit = found
-        return _parameters(found)
+        return {name: _rounded(each, kwargs.get("sig_figs")) for name, each in _parameters(found).items()}
 
     def sampling(
         self, stan_init: Mapping[str, Any], stan_data: Mapping[str, Any], samples: int, **kwargs: Any
@@ -132,6 +132,13 @@ def _floats(values: Any) -> Floats:
 def _parameters(found: Optimum) -> dict[str, Floats]:
     values = {"k": found.k, "m": found.m, "delta": found.delta, "sigma_obs": found.sigma, "beta": found.beta}
     return {name: np.asarray(value, dtype=np.float64).reshape((1, -1)) for name, value in values.items()}
+
+
+def _rounded(values: Floats, digits: int | None) -> Floats:
+    """Return the values with as many significant digits as were asked for, as CmdStan writes them; all by default."""
+    return (
+        values if digits is None else np.vectorize(lambda each: float(f"{each:.{digits - 1}e}"), otypes=[float])(values)
+    )
 
 
 def register() -> None:
