@@ -14,7 +14,7 @@ SHORT := not faults_long and not benchmark
 # busy, with the server that answers it: two processes, each with servers of its own, take little more than half as long.
 ALONE := tests/faults tests/flows tests/local
 
-.PHONY: help setup demo up test faults coverage check fix bench
+.PHONY: help setup demo up test faults suite coverage check fix bench
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -40,6 +40,9 @@ endif
 
 faults: $(STAMP) ## Run the long fault tests too
 	@$(PYTHON) -m pytest -m "not benchmark" tests/faults $(ARGS)
+
+suite: $(STAMP) .uv/bin/uv ## Run Prophet's own tests, from its source distribution, on the exact optimiser
+	@$(PYTHON) -m tests.prophet_suite $(ARGS)
 
 coverage: $(STAMP) ## Run the tests that need no running installation, and hold the share of code that they reach
 	@$(PYTHON) -m pytest -m "$(SHORT)" --ignore tests/faults --ignore tests/flows --ignore tests/browser \

@@ -69,7 +69,7 @@ def by_bounds(posed: Problem, *, k: float, m: float) -> float:
     while idle < IDLE_RESTARTS:
         done = minimize(value, z, jac=True, method="L-BFGS-B", bounds=bounds, options=_OPTIONS)
         idle = 0 if done.fun < best - NO_BETTER else idle + 1
-        best, z = min(float(done.fun), best), done.x
+        best, z = float(min(done.fun, best)), done.x
     return best
 
 

@@ -32,4 +32,4 @@ def read(argv: Sequence[str]) -> Plan:
     given = parser.parse_args(argv)
     if given.quick:
         return Plan(sizes=(200,), rounds=2, batch=20, real=3, simulated=min(given.simulated, 4), cutoffs=1)
-    return Plan(sizes=(200, 730, 2000), rounds=25, batch=1000, real=None, simulated=given.simulated, cutoffs=5)
+    return Plan(sizes=(200, 730, 2000), rounds=15, batch=1000, real=None, simulated=given.simulated, cutoffs=3)

@@ -2,7 +2,7 @@
 
 Each step makes the mean linear where the parameters stand, and solves what that leaves exactly, as `additive` does. It
 is shortened until the objective falls; where none of its lengths helps, the step is damped (Levenberg). Where the falls
-become small `face` takes over, and a further step shows whether another change of slope is wanted. Not convex: a local
+become small, or steps have to be short, `face` takes over, and a further step shows whether another change of slope is wanted. Not convex: a local
 optimum, reached from where Prophet starts.
 """
 
@@ -18,12 +18,12 @@ from training.trainers.prophet_map.problem import LEAST_VARIANCE, Floats, Growth
 from training.trainers.prophet_map.surface import Point, Seen, Surface
 
 MOST_STEPS = 200
-HALVINGS = 6
+HALVINGS, FEW_HALVINGS = 12, 1
 NEAR = 1e-5
 """Relative fall of the objective below which Newton's steps are tried."""
 FLAT_TWICE, FLAT_ONCE = 1e-10, 1e-12
 """Relative fall of the objective that ends the search, when seen twice or once."""
-DAMPING, DAMPINGS = 1e-4, 8
+DAMPING, DAMPINGS = 1e-4, 14
 FAR = 1e-3
 """Of the slope of the Laplace prior: a condition of the optimum that is missed by more was not reached."""
 
@@ -82,13 +82,14 @@ def _is_optimal(surface: Surface, here: Seen) -> bool:
 
 def _lower(surface: Surface, here: Seen) -> Seen | None:
     """Return the next point, lower than this one; None where there is none."""
-    there = _step(surface, here)
-    if there is None or here.value - there.value > NEAR * max(abs(here.value), 1.0):
+    there, is_whole = _step(surface, here)
+    if there is None or (is_whole and here.value - there.value > NEAR * max(abs(here.value), 1.0)):
         return there
     return face.descend(surface, there)
 
 
-def _step(surface: Surface, here: Seen) -> Seen | None:
+def _step(surface: Surface, here: Seen) -> tuple[Seen | None, bool]:
+    """Return a lower point, None where there is none, and whether the step to it was nearly that of Gauss-Newton."""
     columns, bends = surfaces.derivatives(surface, here)
     shared = additive.basis(columns, surface.scales, bends)
     series = _linearised(surface, here, shared)
@@ -100,8 +101,8 @@ def _step(surface: Surface, here: Seen) -> Seen | None:
         for halving in range(HALVINGS):
             there = surfaces.see(surface, _towards(here.point, target, 0.5**halving))
             if there.value < here.value:
-                return there
-    return _damped(surface, here, shared, series)
+                return there, halving <= FEW_HALVINGS
+    return _damped(surface, here, shared, series), False
 
 
 def _linearised(surface: Surface, here: Seen, shared: additive.Basis) -> additive.Centred:

@@ -38,6 +38,14 @@ def test_prophet_fits_with_it_and_tells_how() -> None:
     }
 
 
+def test_parameters_have_as_many_digits_as_are_asked_for() -> None:
+    made: Any = Prophet(stan_backend=backend.NAME).fit(problems.real(), sig_figs=4)
+    whole = fitted(problems.real())
+    for name in ("k", "m", "beta", "delta", "sigma_obs"):
+        expected = [float(f"{each:.3e}") for each in whole.params[name].ravel()]
+        assert made.params[name].ravel().tolist() == expected
+
+
 def test_other_backends_are_still_known_and_unknown_ones_are_not() -> None:
     assert StanBackendEnum.get_backend_class("CMDSTANPY") is CmdStanPyBackend
     with pytest.raises(ValueError, match="Unknown stan backend: NONE"):

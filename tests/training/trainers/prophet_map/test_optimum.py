@@ -109,6 +109,17 @@ def test_a_series_is_fitted_the_same_whatever_stands_beside_it(compiled: bool, m
         assert together.delta[number] == pytest.approx(alone.delta[0], rel=1e-9, abs=1e-11)
 
 
+def test_a_search_that_starts_far_off_arrives() -> None:
+    # From here steps of Gauss-Newton lead over a saddle and have to be cut to a hundredth.
+    rng = np.random.default_rng(2)
+    rows = problems.days(20 + np.cumsum(rng.normal(-0.03, 0.6, 255))).assign(floor=10.0, cap=80.0)
+    posed = pose(Case(name="floor", rows=rows, settings={"growth": "logistic"}))
+    found = optimum(posed)
+    assert found.converged
+    assert found.rounds < 30
+    assert optimality.conditions(posed.problem, found).delta < 1e-4
+
+
 def test_threads_do_not_disturb_one_another() -> None:
     wanted = [problems.posed(name) for name in ("real", "real, multiplicative", "logistic", "gaps")] * 4
     alone = [optimum(posed) for posed in wanted]
