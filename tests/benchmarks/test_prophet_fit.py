@@ -23,7 +23,7 @@ AT_BOUNDS = [
     {**CASE, "lp_gain": -1e-3, "kkt": 1e-8, "split_gap": -1e-6},
     {**CASE, "lp_gain": 5.0, "kkt": 1e-4, "split_gap": -1e-6, "linear": False, "set": "simulated"},
 ]
-TIMES = {
+TIMES: dict[str, dict[str, float]] = {
     "backend": {"exact_times_faster": 12.0},
     "fit": {"exact_times_faster": 2.0, "cached_times_faster": 5.0},
     "batch": {"fits_per_second": 15_000},

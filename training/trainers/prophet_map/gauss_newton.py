@@ -2,8 +2,8 @@
 
 Each step makes the mean linear where the parameters stand, and solves what that leaves exactly, as `additive` does. It
 is shortened until the objective falls; where none of its lengths helps, the step is damped (Levenberg). Where the falls
-become small, or steps have to be short, `face` takes over, and a further step shows whether another change of slope is wanted. Not convex: a local
-optimum, reached from where Prophet starts.
+become small, or steps have to be short, `face` takes over, and a further step shows whether another change of slope is
+wanted. Not convex: a local optimum, reached from where Prophet starts.
 """
 
 from __future__ import annotations
