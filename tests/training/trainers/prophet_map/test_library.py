@@ -174,6 +174,17 @@ def test_equal_dates_are_made_once_and_other_settings_anew(monkeypatch: pytest.M
     assert len(made) == 8
 
 
+def test_values_of_a_regressor_are_read_each_time() -> None:
+    rows = problems.real().assign(x=lambda each: np.sin(np.arange(len(each))))
+    first, other = rows, rows.assign(x=rows["x"][::-1].to_numpy())
+    tables = []
+    for each in (first, other):
+        model: Any = Prophet(uncertainty_samples=0)
+        model.add_regressor("x")
+        tables.append(model.fit(each).make_all_seasonality_features(model.history)[0]["x"].to_numpy())
+    assert not np.array_equal(tables[0], tables[1])
+
+
 def test_holidays_are_marked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     marked: list[int] = []
     original = features.mark

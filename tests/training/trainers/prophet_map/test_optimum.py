@@ -13,6 +13,7 @@ from prophet.models import CmdStanPyBackend
 
 from benchmarks.prophet_fit import optimality
 from benchmarks.prophet_fit.cases import Case, Posed, pose
+from benchmarks.prophet_fit.real import series
 from tests.training.trainers.prophet_map import problems
 from training.trainers.prophet_map import additive, lasso, optimiser
 from training.trainers.prophet_map.problem import Growth, Mask, Optimum, Problem, hinges, objective
@@ -111,8 +112,7 @@ def test_a_series_is_fitted_the_same_whatever_stands_beside_it(compiled: bool, m
 
 def test_a_search_that_starts_far_off_arrives() -> None:
     # From here steps of Gauss-Newton lead over a saddle and have to be cut to a hundredth.
-    rng = np.random.default_rng(2)
-    rows = problems.days(20 + np.cumsum(rng.normal(-0.03, 0.6, 255))).assign(floor=10.0, cap=80.0)
+    rows = series()["prophet_daily"].head(255).assign(floor=10.0, cap=80.0)
     posed = pose(Case(name="floor", rows=rows, settings={"growth": "logistic"}))
     found = optimum(posed)
     assert found.converged
