@@ -15,6 +15,7 @@ from prophet.models import CmdStanPyBackend, StanBackendEnum
 from prophet.serialize import model_from_json, model_to_json
 
 from tests.training.trainers.prophet_map import problems
+from training.trainers import prophet_map
 from training.trainers.prophet_map import additive, backend, gauss_newton, optimiser
 from training.trainers.prophet_map.problem import Optimum, Problem
 
@@ -180,8 +181,19 @@ def alone(*, absent: str) -> str:
     return done.stdout.split()[-1]
 
 
-def test_it_fits_where_numba_cannot_be_imported() -> None:
+def test_it_fits_where_numba_is_not_installed() -> None:
     assert alone(absent="numba") == "exact"
+
+
+def test_it_fits_where_numba_refuses_to_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(additive, "COMPILED", True)
+    monkeypatch.delattr(prophet_map, "loops", raising=False)
+    monkeypatch.setitem(sys.modules, "training.trainers.prophet_map.loops", None)
+    additive._loops.cache_clear()
+    try:
+        assert fitted(problems.real()).stan_backend.report.optimizer == "exact"
+    finally:
+        additive._loops.cache_clear()
 
 
 def test_loops_are_compiled_also_where_nothing_compiled_can_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:

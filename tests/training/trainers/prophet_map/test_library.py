@@ -174,6 +174,14 @@ def test_equal_dates_are_made_once_and_other_settings_anew(monkeypatch: pytest.M
     assert len(made) == 8
 
 
+def test_a_model_that_finds_its_tables_notes_the_holidays_that_it_met() -> None:
+    rows = problems.real()
+    first, again = (Prophet(holidays=holidays(), uncertainty_samples=0).fit(rows) for _ in range(2))
+    assert first.train_holiday_names is not None
+    assert again.train_holiday_names is not None
+    assert list(again.train_holiday_names) == list(first.train_holiday_names) == ["day off"]
+
+
 def test_values_of_a_regressor_are_read_each_time() -> None:
     rows = problems.real().assign(x=lambda each: np.sin(np.arange(len(each))))
     first, other = rows, rows.assign(x=rows["x"][::-1].to_numpy())

@@ -15,7 +15,7 @@ from benchmarks.prophet_fit import optimality
 from benchmarks.prophet_fit.cases import Case, Posed, pose
 from benchmarks.prophet_fit.real import series
 from tests.training.trainers.prophet_map import problems
-from training.trainers.prophet_map import additive, lasso, optimiser
+from training.trainers.prophet_map import additive, face, gauss_newton, lasso, optimiser, surface
 from training.trainers.prophet_map.problem import Growth, Mask, Optimum, Problem, hinges, objective
 
 NAMES = list(problems.cases())
@@ -136,6 +136,37 @@ def test_a_perfect_line_has_a_finite_answer_that_lies_on_it() -> None:
     assert found.converged
     assert found.k == pytest.approx(0.8, abs=1e-6)
     assert 0 < found.sigma < 1e-6
+
+
+def test_an_exact_fit_is_an_answer_also_where_rounding_keeps_the_rounds_from_ending() -> None:
+    columns = np.stack([[0.0, 0.5, 1.0], np.ones(3)], axis=1)
+    shared = additive.basis(columns, np.full(2, 5.0), hinges(columns[:, 0], np.array([0.3])))
+    found = additive.fit(shared, np.array([[1.0, 0.11596667, -0.35211633]]), tau=0.5)
+    assert found.converged.all()
+    assert found.variance[0] == pytest.approx(1e-20)
+
+
+def test_a_search_that_gets_nowhere_has_not_converged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gauss_newton, "_step", lambda *_: (None, False))
+    assert not optimum(problems.posed("real, multiplicative")).converged
+
+
+@pytest.mark.parametrize("name", ["real, multiplicative", "flat, multiplicative", "logistic, multiplicative"])
+def test_newtons_steps_have_the_derivatives_of_the_objective(name: str) -> None:
+    posed = problems.posed(name).problem
+    seen, rng = surface.of(posed), np.random.default_rng(1)
+    delta = np.where(np.arange(seen.bends.shape[1]) % 5 == 2, 0.1, 0.0)
+    used = np.flatnonzero(delta)
+    w = np.concatenate([[0.3] * (seen.levels - 1), [0.6], 0.05 * rng.normal(size=len(seen.scales) - seen.levels)])
+    here = surface.see(seen, surface.Point(w=w, delta=delta))
+    slope, curvature = face._slope_and_curvature(seen, here, used)
+    for place in range(len(slope)):
+        step = np.zeros(len(slope))
+        step[place] = 1e-5
+        up, down = (surface.see(seen, face._moved(here.point, each, used)) for each in (step, -step))
+        assert slope[place] == pytest.approx((up.value - down.value) / 2e-5, rel=1e-5, abs=1e-3)
+        change = (face._slope_and_curvature(seen, up, used)[0] - face._slope_and_curvature(seen, down, used)[0]) / 2e-5
+        assert curvature[place] == pytest.approx(change, rel=1e-4, abs=1e-5 * float(np.abs(curvature).max()))
 
 
 def test_the_rounds_running_out_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
