@@ -102,7 +102,7 @@ def _value(posed: Problem, x: Floats, scales: Floats, count: int) -> tuple[float
 
 
 def _variance(rss: float, count: int) -> float:
-    return max(2.0 * rss / (count + (count**2 + 16.0 * rss) ** 0.5), LEAST_VARIANCE)
+    return float(max(2.0 * rss / (count + (count**2 + 16.0 * rss) ** 0.5), LEAST_VARIANCE))
 
 
 def _ridge(posed: Problem, k: float, m: float, beta: Floats) -> tuple[Floats, Floats]:
