@@ -63,6 +63,8 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
         return {**figures, "profile": _part("profile", str(given.models[0])), "accept": []}
     figures["baseline"] = None if given.alone else _baseline(1.0 if given.quick else BASELINE_SECONDS)
     figures["cases"] = [_case(case) for case in cases(given.models, nodes=given.nodes, kill_every=given.kill_every)]
+    if figures["baseline"]:
+        figures["times_the_baseline"] = verdict.times(figures["cases"], figures["baseline"])
     if (times := verdict.speed_up(figures["cases"])) is not None:
         figures["two_nodes_over_one"] = times
     return {**figures, "accept": verdict.accept(figures)}

@@ -72,6 +72,7 @@ def measure(case: Case, folder: Path) -> dict[str, Any]:
             **figures,
             "models_per_second": round(case.models / figures["seconds"], 2),
             "milliseconds_per_model": round(1000 * figures["seconds"] / case.models, 3),
+            "processor_milliseconds_per_model": round(1000 * sum(figures["cpu_seconds"].values()) / case.models, 3),
             "models_of_nodes": of_nodes,
             "found": counting.count(made, figures["batch"]),
         }

@@ -79,7 +79,7 @@ def made(first: int, *, number: int) -> Block:
 def _shapes() -> _Shapes:
     real = pd.read_parquet(REAL).pivot(index="ds", columns="series_id", values="y").iloc[-POINTS:]
     trend = real.rolling(TREND_DAYS, center=True, min_periods=TREND_DAYS // 2).mean()
-    weekday = np.asarray(pd.DatetimeIndex(real.index).dayofweek)
+    weekday = np.asarray(pd.DatetimeIndex(real.index).day_of_week)
     share = real.groupby(weekday).mean() / real.mean()
     expected = trend.to_numpy() * share.to_numpy()[weekday]
     return _Shapes(

@@ -39,6 +39,22 @@ def slope(plain: Mapping[int, Mapping[str, Any]]) -> float:
     return float(later / earlier)
 
 
+def times(cases: Sequence[Mapping[str, Any]], baseline: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return for each case how many times the baseline's rate it had, and by processor time.
+
+    Of a loaded machine both get a part, one after the other and not the same; what they use of the processor tells more.
+    """
+    cost = "processor_milliseconds_per_model"
+    return [
+        {
+            "case": _name(case),
+            "models_per_second": round(case["models_per_second"] / baseline["models_per_second"], 2),
+            "models_per_processor_second": round(baseline[cost] / case[cost], 2),
+        }
+        for case in cases
+    ]
+
+
 def speed_up(cases: Sequence[Mapping[str, Any]]) -> float | None:
     """Return how many times as fast two nodes were as one, of one slot each; None where not both were measured."""
     seconds = {case["nodes"]: case["seconds"] for case in cases if case["slots"] == 1}
