@@ -42,7 +42,7 @@ def slope(plain: Mapping[int, Mapping[str, Any]]) -> float:
 def times(cases: Sequence[Mapping[str, Any]], baseline: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return for each case how many times the baseline's rate it had, and by processor time.
 
-    Of a loaded machine both get a part, one after the other and not the same; what they use of the processor tells more.
+    Of a loaded machine each gets another part; what they use of the processor tells more.
     """
     cost = "processor_milliseconds_per_model"
     return [
