@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ import pyarrow.parquet
 import pytest
 
 from benchmarks.fleet import __main__ as fleet
-from benchmarks.fleet import shapes, verdict
+from benchmarks.fleet import processes, shapes, verdict
 from benchmarks.fleet.case import Case
+from benchmarks.fleet.clock import Clock
+from benchmarks.fleet.processes import Seen
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -61,13 +64,14 @@ def test_the_benchmark_runs_from_end_to_end() -> None:
     found = run()
     [only] = found["cases"]
     assert only["found"]["models_with_one_new_version"] == only["models"] == 60
-    assert only["found"]["incumbents"].keys() >= {"twin", "same_recipe"}, "half of the champions have other parameters"
+    assert only["found"]["incumbents"]["twin"] >= 30 and only["found"]["incumbents"]["same_recipe"]
     assert only["found"]["states"] == {"succeeded": 60}
     assert {"control", "training"} <= set(only["peak_mib"]) <= set(only["cpu_seconds"])
     assert all(only["cpu_seconds"][name] > 0 for name in ("training", "postgresql"))
     assert only["wal_bytes"] > 0 and only["stored"]["artifacts"]["bytes"] > 0
     assert only["models_of_nodes"] == [60]
     assert found["baseline"]["models"] > 0
+    assert all(each[name] > 0 for each in found["times_the_baseline"] for name in each if name != "case")
     assert [each["what"] for each in found["accept"] if not each["ok"]] == []
 
 
@@ -126,6 +130,42 @@ def test_two_nodes_are_measured_beside_one() -> None:
     assert (one.nodes, two.nodes) == (1, 2) and {one.slots, two.slots} == {1} and {one.store, two.store} == {"s3"}
     assert verdict.speed_up([case(slots=1, seconds=30.0), case(slots=1, nodes=2, seconds=20.0)]) == 1.5
     assert verdict.speed_up([case()]) is None
+
+
+def test_the_processor_time_of_a_tree_is_told_by_role() -> None:
+    seen = [
+        Seen(pid=1, parent=0, seconds=0.5, role=""),
+        Seen(pid=2, parent=1, seconds=1.0, role="training"),
+        Seen(pid=3, parent=2, seconds=2.0, role="training"),
+        Seen(pid=4, parent=3, seconds=4.0, role=""),
+        Seen(pid=5, parent=1, seconds=8.0, role="control"),
+    ]
+    assert processes.seconds(seen) == {"other": 0.5, "training": 7.0, "control": 8.0}
+    assert processes.children(seen, "training") == [3], "the one that forks it is never killed"
+
+
+def test_processes_are_found_below_their_root_alone() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()", "training@node"], stdin=subprocess.PIPE) as child:
+        try:
+            found = {each.pid: each for each in processes.below([os.getpid()])}
+            assert found[child.pid].role == "training" and found[child.pid].parent == os.getpid()
+            assert os.getppid() not in found
+            assert processes.peaks([found[child.pid]])["training"] > 0
+        finally:
+            child.kill()
+
+
+def test_time_in_a_step_is_not_counted_in_the_one_around_it() -> None:
+    began = time.perf_counter()
+    clock = Clock([])
+    inner = clock._timed(time.sleep, "inner")
+    outer = clock._timed(lambda: (time.sleep(0.01), inner(0.03)), "outer")
+    clock._last = clock._now()
+    outer()
+    took = {step: spent.wall for step, spent in clock.spent.items()}
+    assert took["outer / inner"] >= 0.03 and took["outer"] >= 0.01
+    assert clock.sum.wall == pytest.approx(sum(took.values()))
+    assert clock.sum.wall <= time.perf_counter() - began
 
 
 def test_a_case_reads_as_it_is_written() -> None:
