@@ -49,9 +49,10 @@ class Clock:
         self._server, before = _server(), []
         try:
             for module, name, label in self.steps:
-                at = importlib.import_module(module)
-                before.append((at, name, getattr(at, name)))
-                setattr(at, name, self._timed(getattr(at, name), label))
+                *within, last = name.split(".")
+                at: Any = functools.reduce(getattr, within, importlib.import_module(module))
+                before.append((at, last, getattr(at, last)))
+                setattr(at, last, self._timed(getattr(at, last), label))
             self._last = self._now()
             yield
             self._charge()

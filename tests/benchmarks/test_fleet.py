@@ -84,7 +84,14 @@ def test_a_profile_finds_every_step_of_the_page() -> None:
         whole = steps.pop("all")
         assert whole["wall"] == pytest.approx(sum(each.get("wall", 0.0) for each in steps.values()), abs=0.02)
     names = {each["step"] for each in found["page"]["milliseconds"]}
-    assert {"read series", "candidates / fit", "judge / fit", "pack / write bundle", "store", "register"} <= names
+    assert {
+        "read series",
+        "candidates / fit / prophet",
+        "judge / fit",
+        "pack / write bundle",
+        "store",
+        "register",
+    } <= names
 
 
 def test_series_come_out_the_same_and_in_order_of_their_keys(tmp_path: Path) -> None:
