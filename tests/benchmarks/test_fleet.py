@@ -96,13 +96,13 @@ def test_a_profile_finds_every_step_of_the_page() -> None:
 
 def test_series_come_out_the_same_and_in_order_of_their_keys(tmp_path: Path) -> None:
     path = tmp_path / "sold.parquet"
-    blocks = list(shapes.write(path, models=700))
+    blocks = list(shapes.write(path, models=1000))
     table = pyarrow.parquet.read_table(path)
     keys = [key for block in blocks for key in block.keys]
-    assert table["product"].to_pylist()[:: shapes.POINTS] == keys == sorted(set(keys)) and len(keys) == 700
-    values = table["sold"].to_numpy().reshape(700, shapes.POINTS)
-    assert np.array_equal(values[500:], shapes.made(500, number=200).values)
-    assert len(np.unique(values, axis=0)) == 700 and (values >= 0).all() and values.any(axis=1).all()
+    assert table["product"].to_pylist()[:: shapes.POINTS] == keys == sorted(set(keys)) and len(keys) == 1000
+    values = table["sold"].to_numpy().reshape(1000, shapes.POINTS)
+    assert np.array_equal(values[500:], shapes.made(500, number=500).values)
+    assert len(np.unique(values, axis=0)) == 1000 and (values >= 0).all() and values.any(axis=1).all()
 
 
 def test_figures_at_their_bounds_are_accepted() -> None:
