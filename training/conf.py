@@ -35,7 +35,7 @@ class TrainingConf:
     """Longest work of a chunk between two commits; what a killed worker loses at most."""
     chunk_runs: int = 5000
     """Most runs in one chunk: what one lost worker holds up, and one statement writes."""
-    chunk_runs_unknown: int = 20
+    chunk_runs_unknown: int = 100
     """Runs in the first chunks of a policy of which nothing is known yet; small, so that soon something is."""
     chunk_seconds: float = 20.0
     """Work of one chunk, as far as durations are known."""

@@ -21,7 +21,7 @@ from training.models import Batch, Chunk, TrainingRun
 
 SHARE = 4
 """Chunks for each slot at least."""
-UNKNOWN_MOST = 50
+UNKNOWN_MOST = 10
 """Times the first size that chunks grow to while nothing is known: one that takes too long is given back."""
 
 

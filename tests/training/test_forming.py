@@ -53,7 +53,7 @@ def test_a_chunk_of_quick_runs_is_bounded_by_number() -> None:
 
 def test_of_an_unknown_policy_the_first_chunks_are_small_and_later_ones_grow_to_a_bound() -> None:
     found = sizes(10_000)
-    assert found[:9] == [20] * 8 + [40]
+    assert found[:9] == [100] * 8 + [200]
     assert max(sizes(100_000)) == 1000
 
 
