@@ -71,13 +71,14 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def cases(sizes: Sequence[int], *, nodes: int, kill_every: float) -> list[Case]:
-    """Return what is measured, in its order: of each size one, or one node beside two."""
+    """Return what is measured, in its order: of each size one, or one node beside two, twice."""
     if nodes == 1:
         return [Case(models=size, kill_every=kill_every) for size in sizes]
     return [
         Case(models=size, nodes=number, slots=1, store="s3", kill_every=kill_every)
         for size in sizes
-        for number in (1, nodes)
+        # Both ways round: a machine that others load as well changes meanwhile.
+        for number in (1, nodes, nodes, 1)
     ]
 
 

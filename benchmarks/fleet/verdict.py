@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -57,8 +58,10 @@ def times(cases: Sequence[Mapping[str, Any]], baseline: Mapping[str, Any]) -> li
 
 def speed_up(cases: Sequence[Mapping[str, Any]]) -> float | None:
     """Return how many times as fast two nodes were as one, of one slot each; None where not both were measured."""
-    seconds = {case["nodes"]: case["seconds"] for case in cases if case["slots"] == 1}
-    return round(seconds[1] / seconds[2], 2) if seconds.keys() >= {1, 2} else None
+    one, two = (
+        [case["seconds"] for case in cases if case["slots"] == 1 and case["nodes"] == nodes] for nodes in (1, 2)
+    )
+    return round(statistics.mean(one) / statistics.mean(two), 2) if one and two else None
 
 
 def _complete(case: Mapping[str, Any]) -> list[dict[str, Any]]:
