@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -64,14 +65,17 @@ def frozen(site: Installation, name: str) -> Iterator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
-def chunk_of_twenty(site: Installation, tmp_path: Path, *, name: str) -> str:
-    """Ask for twenty Prophet runs in one chunk; the dispatcher is held back until they are one."""
-    fleets.apply(site, tmp_path, name=name, entities=TWENTY, trainer="seasonal_naive", days=500)
+def chunk_of_twenty(site: Installation, tmp_path: Path, *, name: str, days: int = 500, looseness: float = 0.05) -> str:
+    """Ask for twenty slow runs in one chunk (CmdStan's); the dispatcher is held back until they are one.
+
+    The looser the trend, and the more days, the longer CmdStan takes.
+    """
+    fleets.apply(site, tmp_path, name=name, entities=TWENTY, trainer="seasonal_naive", days=days)
     site.batch_done(fleets.trigger(site, fleet=name), seconds=90)
     site.sql(
         "UPDATE training_retrainingpolicy p SET trainers = %s::jsonb FROM registry_fleet f"
         " WHERE f.id = p.fleet_id AND f.name = %s",
-        '[{"name": "prophet", "params": {}}]',
+        json.dumps([{"name": "prophet", "params": {"optimizer": "cmdstan", "changepoint_prior_scale": looseness}}]),
         name,
     )
     with frozen(site, "control"):
@@ -192,7 +196,7 @@ def inline(site: Installation, entity: str) -> tuple[list[tuple[str, str]], str]
 def test_an_inline_run_of_a_model_that_a_worker_has_ends_locked_also_with_redis_stopped(
     site: Installation, tmp_path: Path
 ) -> None:
-    batch = chunk_of_twenty(site, tmp_path, name="absent")
+    batch = chunk_of_twenty(site, tmp_path, name="absent", days=1000, looseness=0.5)
     running = "SELECT count(*) FROM training_trainingrun WHERE batch_id = %s AND state = 'running'"
     until(lambda: site.sql(running, batch)[0][0] > 0, seconds=60, what="a run that is being fitted")
     # The last two of the chunk: the worker has them for as long as it fits the eighteen before.
