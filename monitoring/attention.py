@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, Q
+from django.db.models import Count
 from django.http import HttpRequest
 
-from registry import display, ownership, ticks, timestamps
+from registry import counting, display, identifiers, ownership, ticks, timestamps
 from registry.admin import base
 from registry.models import Export, Fleet, ModelVersion, RegisteredModel
 from registry.upkeep import store_watch
@@ -32,7 +32,7 @@ class Item:
 
     urgency: str  # critical, warning or info
     what: str
-    count: int
+    count: int | counting.Count
     address: str
     next_step: str
     since: datetime | None = None
@@ -40,7 +40,7 @@ class Item:
 
 def since(at: datetime) -> UUID:
     """Return an id below that of every run made at or after an instant: ids are UUIDv7, in time's order."""
-    return UUID(int=int(at.timestamp() * 1000) << 80)
+    return identifiers.lowest(at)
 
 
 def badge(request: HttpRequest) -> str:
@@ -126,20 +126,21 @@ def _batches(request: HttpRequest, now: datetime) -> Iterable[Item]:
 
 def _runs(request: HttpRequest, now: datetime) -> Iterable[Item]:
     recent = seen_runs(request).filter(id__gte=since(now - RECENT), state__in=FAILED)
-    counts = recent.aggregate(all=Count("pk"), quarantined=Count("pk", filter=Q(code="quarantined")))
-    if counts["quarantined"]:
+    failed = counting.of(recent)
+    quarantined = counting.of(recent.filter(code="quarantined")) if failed.number else failed
+    if quarantined.number:
         yield Item(
             urgency="critical",
             what="Runs were quarantined: they ended their worker again and again.",
-            count=counts["quarantined"],
+            count=counting.plain(quarantined),
             address=display.listing(TrainingRun, code="quarantined", requested_at__gte=iso(now - RECENT)),
             next_step="Read their data and the worker's log before you retrain by hand.",
         )
-    if counts["all"] > counts["quarantined"]:
+    if failed.number > quarantined.number:
         yield Item(
             urgency="critical",
             what="Runs failed in the last 24 hours.",
-            count=counts["all"],
+            count=counting.plain(failed),
             address=display.listing(TrainingRun, outcome="failed", requested_at__gte=iso(now - RECENT)),
             next_step="Each says why, and what to do next.",
         )
@@ -147,21 +148,21 @@ def _runs(request: HttpRequest, now: datetime) -> Iterable[Item]:
 
 def _versions(request: HttpRequest, now: datetime) -> Iterable[Item]:
     rows = base.scoped(ModelVersion.objects.all(), request, "registered_model__fleet__tenant")
-    counted = rows.filter(state=ModelVersion.State.QUARANTINED).aggregate(all=Count("pk"), served=Count("promoted_at"))
-    served, refused = counted["served"], counted["all"] - counted["served"]
-    if served:
+    distrusted = rows.filter(state=ModelVersion.State.QUARANTINED)
+    served, refused = (counting.of(distrusted.filter(promoted_at__isnull=never)) for never in (False, True))
+    if served.number:
         yield Item(
             urgency="critical",
             what="Versions that serve, or once did, are quarantined.",
-            count=served,
+            count=counting.plain(served),
             address=display.listing(ModelVersion, state__exact="quarantined", promoted_at__isnull="False"),
             next_step="Their pages say why. Roll back; restore a damaged file, then release its version.",
         )
-    if refused:
+    if refused.number:
         yield Item(
             urgency="info",
             what="Versions that never served are quarantined.",
-            count=refused,
+            count=counting.plain(refused),
             address=display.listing(ModelVersion, state__exact="quarantined", promoted_at__isnull="True"),
             next_step="Their pages say why. What nobody will mend can go: POST versions/bulk, action forget.",
         )
@@ -171,8 +172,10 @@ def _exports(request: HttpRequest, now: datetime) -> Iterable[Item]:
     rows = base.scoped(Export.objects.all(), request, "registered_model__fleet__tenant")
     # What failed is due again: without that bound every page would look at each model's row.
     failed = rows.filter(due_at__isnull=False, failures__gt=0, registered_model__fleet__export__enabled=True)
-    fleets = failed.values_list("registered_model__fleet_id", "registered_model__fleet__name").order_by()
-    for fleet_id, name, count in fleets.annotate(Count("pk")).order_by("-pk__count", "registered_model__fleet_id")[:5]:
+    # Those that are due first: where very many failed, the page of the fleet tells of all.
+    newest = RegisteredModel.objects.filter(pk__in=failed.order_by("due_at").values("pk")[: counting.BOUND])
+    fleets = newest.values_list("fleet_id", "fleet__name").order_by()
+    for fleet_id, name, count in fleets.annotate(Count("pk")).order_by("-pk__count", "fleet_id")[:5]:
         yield Item(
             urgency="critical",
             what=f"Models of {name} could not be exported: their folders are behind.",
@@ -201,12 +204,12 @@ def _policies(request: HttpRequest, now: datetime) -> Iterable[Item]:
 
 
 def _challengers(request: HttpRequest, now: datetime) -> Iterable[Item]:
-    waiting = seen_models(request).filter(challenger__isnull=False).count()
-    if waiting:
+    waiting = counting.of(seen_models(request).filter(challenger__isnull=False))
+    if waiting.number:
         yield Item(
             urgency="warning",
             what="Challengers wait: the gate held them, or their policy asks an approver.",
-            count=waiting,
+            count=counting.plain(waiting),
             address=display.listing(RegisteredModel, place="challenger"),
             next_step="Read the gate report, then promote or leave it.",
         )

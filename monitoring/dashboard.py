@@ -8,22 +8,20 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count
-from django.db.models.functions import TruncDate
+from django.db.models import Count, Q
 from django.http import HttpRequest
 
-from monitoring import attention
-from registry import display, ticks, timestamps
-from registry.admin import base, charts
+from monitoring import attention, endings
+from registry import counting, display, ticks, timestamps
+from registry.admin import base
 from registry.models import Fleet, RegisteredModel
 from training import conf, workers
 from training.admin.attached import outcome
-from training.admin.outcomes import FAILED_BATCH, OUTCOMES, batch_badge
+from training.admin.outcomes import FAILED, FAILED_BATCH, OUTCOMES, batch_badge
 from training.admin.workers import condition
 from training.models import Chunk, TrainingRun, Worker
 
 RECENT = timedelta(hours=24)
-OUTCOME_DAYS = 30
 SHOWN = 8
 WORKERS_FOR = timedelta(hours=1)  # a worker that fell silent is shown for so long
 QUEUES = ("control", "export", "maintenance", "interactive", "training", "monitoring")
@@ -38,7 +36,7 @@ def context(request: HttpRequest, found: dict[str, Any]) -> dict[str, Any]:
         items=attention.find(request, now=now),
         figures=figures(request, now=now),
         troubled=troubled(request, now=now),
-        outcomes=outcomes(request, now=now),
+        outcomes=endings.card(request, now=now),
         workers=worker_rows(now=now),
         queues=queue_rows(),
         last_tick=ticks.last(),
@@ -50,21 +48,22 @@ def context(request: HttpRequest, found: dict[str, Any]) -> dict[str, Any]:
 
 def figures(request: HttpRequest, *, now: datetime) -> list[tuple[Any, str, str]]:
     """Return the numbers at the head of the page as (number, word, address of the list behind it)."""
-    models = attention.seen_models(request).aggregate(all=Count("pk"), champions=Count("champion"))
-    runs = attention.seen_runs(request)
-    open_runs = runs.filter(state__in=TrainingRun.OPEN).count()
-    recent = runs.filter(id__gte=attention.since(now - attention.RECENT)).aggregate(
-        all=Count("pk"), promoted=Count("pk", filter=OUTCOMES["promoted"])
-    )
+    models, runs = attention.seen_models(request), attention.seen_runs(request)
+    recent = runs.filter(id__gte=attention.since(now - attention.RECENT))
     day = {"requested_at__gte": attention.iso(now - attention.RECENT)}
-    return [
-        (base.scoped(Fleet.objects.all(), request, "tenant").count(), "fleets", display.listing(Fleet)),
-        (models["all"], "models", display.listing(RegisteredModel)),
-        (models["champions"], "with a champion", display.listing(RegisteredModel, place="champion")),
-        (open_runs, "runs open now", display.listing(TrainingRun, outcome="open")),
-        (recent["all"], "runs in 24 hours", display.listing(TrainingRun, **day)),
-        (recent["promoted"], "promoted in 24 hours", display.listing(TrainingRun, outcome="promoted", **day)),
+    counted: list[tuple[Any, str, str]] = [
+        (base.scoped(Fleet.objects.all(), request, "tenant"), "fleets", display.listing(Fleet)),
+        (models, "models", display.listing(RegisteredModel)),
+        (models.filter(champion__isnull=False), "with a champion", display.listing(RegisteredModel, place="champion")),
+        (runs.filter(state__in=TrainingRun.OPEN), "runs open now", display.listing(TrainingRun, outcome="open")),
+        (recent, "runs in 24 hours", display.listing(TrainingRun, **day)),
+        (
+            recent.filter(OUTCOMES["promoted"]),
+            "promoted in 24 hours",
+            display.listing(TrainingRun, outcome="promoted", **day),
+        ),
     ]
+    return [(counting.plain(counting.of(rows)), word, address) for rows, word, address in counted]
 
 
 def troubled(request: HttpRequest, *, now: datetime) -> dict[str, Any]:
@@ -80,10 +79,11 @@ def troubled(request: HttpRequest, *, now: datetime) -> dict[str, Any]:
 
 
 def _troubled_runs(request: HttpRequest, first: UUID) -> Iterable[tuple[datetime, Any, Any, str]]:
-    wanted = attention.seen_runs(request).filter(OUTCOMES["failed"] | OUTCOMES["held"], id__gte=first)
-    rows = wanted.select_related("registered_model__fleet").defer("report", "details")
-    for run in rows.order_by("-id")[:SHOWN]:
-        yield run.requested_at, display.link(run.registered_model), outcome(run), run.next_step or display.NOTHING
+    rows = attention.seen_runs(request).filter(id__gte=first).select_related("registered_model__fleet")
+    # Each by its index: of all together those of the week would be read until enough are found.
+    for each in (*(Q(state=state) for state in FAILED), OUTCOMES["held"]):
+        for run in rows.filter(each).defer("report", "details").order_by("-id")[:SHOWN]:
+            yield run.requested_at, display.link(run.registered_model), outcome(run), run.next_step or display.NOTHING
 
 
 def _failed_batches(request: HttpRequest, first: UUID) -> Iterable[tuple[datetime, Any, Any, str]]:
@@ -92,35 +92,6 @@ def _failed_batches(request: HttpRequest, first: UUID) -> Iterable[tuple[datetim
         pill = display.linked(batch_badge(batch), display.address(batch))
         told = display.spread(display.joined(pill, batch.sentence))
         yield batch.requested_at, display.link(batch.fleet, batch.fleet.name), told, batch.next_step or display.NOTHING
-
-
-def outcomes(request: HttpRequest, *, now: datetime) -> dict[str, Any]:
-    """Return how the runs of the last 30 days ended, by day."""
-    first = (now - timedelta(days=OUTCOME_DAYS - 1)).date()
-    rows = attention.seen_runs(request).filter(
-        id__gte=attention.since(now - timedelta(days=OUTCOME_DAYS)), finished_at__date__gte=first
-    )
-    counted = {name: Count("pk", filter=condition) for name, condition in OUTCOMES.items()}
-    by_day = {row["day"]: row for row in rows.values(day=TruncDate("finished_at")).annotate(**counted)}
-    days = [first + timedelta(days=offset) for offset in range(OUTCOME_DAYS)]
-    parts = {name: [by_day.get(day, {}).get(name, 0) for day in days] for name in OUTCOMES}
-    totals = [
-        (
-            sum(counts),
-            name,
-            display.listing(TrainingRun, outcome=name, requested_at__gte=f"{first.isoformat()}T00:00:00Z"),
-        )
-        for name, counts in parts.items()
-        if any(counts)
-    ]
-    if not totals:
-        return {"empty": "No run ended in the last 30 days."}
-    return {
-        "chart": charts.stacks(
-            labels=[f"{day:%d %b}" for day in days], parts=parts, description="Outcomes of runs by day"
-        ),
-        "totals": totals,
-    }
 
 
 def worker_rows(*, now: datetime) -> dict[str, Any]:

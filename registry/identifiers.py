@@ -1,5 +1,6 @@
 """What names things: the patterns of keys and slugs, and ids that sort by time and cannot collide (UUID version 7)."""
 
+from datetime import datetime
 from uuid import UUID
 
 import uuid_utils.compat
@@ -14,3 +15,8 @@ TAG = r"[A-Za-z0-9][A-Za-z0-9._:/=-]{0,63}"
 def uuid7() -> UUID:
     """Return a new UUIDv7: 48 bits of milliseconds, then a counter and random bits (RFC 9562, section 5.7)."""
     return uuid_utils.compat.uuid7()
+
+
+def lowest(at: datetime) -> UUID:
+    """Return an id below every UUIDv7 that was made at or after an instant."""
+    return UUID(int=int(at.timestamp() * 1000) << 80)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -148,14 +148,14 @@ class Progress:
     """How far a batch is: runs expected and by state, and the share that has ended, in percent."""
 
     expected: int
-    counts: dict[str, int]
+    counts: Mapping[str, int]
     percent: int
     state: str
 
 
-def progress(batch: Batch) -> Progress:
-    """Return how far a batch is, from its rows."""
-    counts = chunks.count(batch.pk)
+def progress(batch: Batch, *, counts: Mapping[str, int] | None = None) -> Progress:
+    """Return how far a batch is, from its rows; with `counts` from these, which count them by state."""
+    counts = chunks.count(batch.pk) if counts is None else dict(counts)
     expected = sum(counts.values())
     ended = sum(number for state, number in counts.items() if state not in TrainingRun.OPEN)
     share = 100 * ended // expected if expected else (100 if batch.state == Batch.State.DONE else 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.admin import SimpleListFilter
+from django.db import connection
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
@@ -53,6 +54,59 @@ class TenantFilter(SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(tenant=self.value()) if self.value() else queryset
+
+
+class IndexFilter(SimpleListFilter):
+    """The values of a column, found by stepping through the index that begins with it."""
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[Any, str]]:
+        table, column = (connection.ops.quote_name(name) for name in (self.table, self.parameter_name or ""))
+        with connection.cursor() as cursor:
+            cursor.execute(_STEPS.format(table=table, column=column, most=MOST_CHOICES))
+            return [(value, value) for (value,) in cursor.fetchall() if value]
+
+    table = ""
+
+    def __init__(self, request: HttpRequest, params: dict[str, Any], model: Any, model_admin: Any) -> None:
+        self.table = model._meta.db_table
+        super().__init__(request, params, model, model_admin)
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(**{str(self.parameter_name): self.value()}) if self.value() else queryset
+
+
+# DISTINCT would read every row.
+_STEPS = """
+WITH RECURSIVE found AS (
+    (SELECT {column} FROM {table} ORDER BY {column} LIMIT 1)
+    UNION ALL
+    SELECT (SELECT {column} FROM {table} WHERE {column} > found.{column} ORDER BY {column} LIMIT 1)
+    FROM found WHERE found.{column} IS NOT NULL
+)
+SELECT {column} FROM found WHERE {column} IS NOT NULL LIMIT {most}
+"""
+
+
+def of_index(name: str) -> type[IndexFilter]:
+    """Return the filter of a text column that an index of its table begins with."""
+    return type("IndexFilter", (IndexFilter,), {"title": name, "parameter_name": name})
+
+
+class WordFilter(SimpleListFilter):
+    """A text column by the words that it may hold."""
+
+    words: tuple[str, ...] = ()
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[Any, str]]:
+        return [(word, word) for word in self.words]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(**{str(self.parameter_name): self.value()}) if self.value() else queryset
+
+
+def of_words(name: str, *words: str) -> type[WordFilter]:
+    """Return the filter of a column that holds one of these words."""
+    return type("WordFilter", (WordFilter,), {"title": name, "parameter_name": name, "words": words})
 
 
 class PlacedFilter(SimpleListFilter):

@@ -7,10 +7,10 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin import display as column
-from django.db.models import Count, Q
+from django.db import connection
 from django.http import HttpRequest
 
-from registry import display
+from registry import counting, display
 from registry.admin import base, exports, extensions, filters, pausing, retention
 from registry.admin.extensions import Action, Panel
 from registry.models import Fleet, RegisteredModel
@@ -19,12 +19,12 @@ from registry.models import Fleet, RegisteredModel
 def overview(request: HttpRequest, fleet: Fleet) -> dict[str, Any]:
     """Return the figures of a fleet, each with the list behind it."""
     models = RegisteredModel.objects.filter(fleet=fleet)
-    counts = models.aggregate(
-        all=Count("pk"),
-        champions=Count("champion"),
-        challengers=Count("challenger"),
-        paused=Count("pk", filter=Q(state="paused")),
-    )
+    counts = {
+        "all": counting.of(models),
+        "champions": counting.of(models.filter(champion__isnull=False)),
+        "challengers": counting.of(models.filter(challenger__isnull=False)),
+        "paused": counting.of(models.filter(state="paused")),
+    }
     listed = {
         "all": {},
         "champions": {"place": "champion"},
@@ -34,7 +34,7 @@ def overview(request: HttpRequest, fleet: Fleet) -> dict[str, Any]:
     words = {"all": "models", "champions": "with a champion", "challengers": "challengers waiting", "paused": "paused"}
     return {
         "figures": [
-            (counts[name], words[name], display.listing(RegisteredModel, fleet=fleet.pk, **listed[name]))
+            (counting.plain(counts[name]), words[name], display.listing(RegisteredModel, fleet=fleet.pk, **listed[name]))
             for name in words
         ],
         "rows": [
@@ -46,6 +46,27 @@ def overview(request: HttpRequest, fleet: Fleet) -> dict[str, Any]:
             ("Tags", display.shown(fleet.tags)),
         ],
     }
+
+
+# Up to a bound for each fleet of the page.
+_COUNTS = """
+SELECT fleet, (SELECT count(*) FROM (SELECT FROM registry_registeredmodel WHERE fleet_id = fleet LIMIT %(most)s) AS first),
+    (SELECT count(*) FROM (
+        SELECT FROM registry_registeredmodel WHERE fleet_id = fleet AND champion_id IS NOT NULL LIMIT %(most)s) AS first)
+FROM unnest(%(fleets)s::bigint[]) AS fleet
+"""
+
+
+def _counts(fleets: list[int]) -> dict[int, dict[str, str]]:
+    """Return how many models, and with a champion, each fleet has; one query for all of them."""
+    with connection.cursor() as cursor:
+        cursor.execute(_COUNTS, {"fleets": fleets, "most": counting.BOUND + 1})
+        found = cursor.fetchall()
+    return {key: {"models": _words(models), "champions": _words(champions)} for key, models, champions in found}
+
+
+def _words(number: int) -> str:
+    return f"{number:,}" if number <= counting.BOUND else f"over {counting.BOUND:,}"
 
 
 @admin.register(Fleet)
@@ -72,10 +93,9 @@ class FleetAdmin(base.ScopedAdmin):
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         found = super().get_changelist_instance(request)
-        rows = RegisteredModel.objects.filter(fleet__in=[fleet.pk for fleet in found.result_list]).values("fleet")
-        counts = {row["fleet"]: row for row in rows.annotate(models=Count("pk"), champions=Count("champion"))}
+        counts = _counts([fleet.pk for fleet in found.result_list])
         for fleet in found.result_list:
-            fleet.counted = counts.get(fleet.pk, {"models": 0, "champions": 0})
+            fleet.counted = counts[fleet.pk]
         return found
 
     @column(description="models")

@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from unfold.enums import ActionVariant
 
 from registry import display, holding, timestamps
-from registry.admin import base
+from registry.admin import base, finding
 from registry.admin.extensions import Action, Done, Order, Panel
 from registry.models import Hold, ModelVersion
 
@@ -76,7 +76,7 @@ def card(request: HttpRequest, hold: Hold) -> dict[str, Any]:
 
 
 @admin.register(Hold)
-class HoldAdmin(base.ScopedAdmin):
+class HoldAdmin(finding.ByEntity, base.ScopedAdmin):
     """A reason to keep a version; one placed here is placed by a user."""
 
     tenant_path = "version__registered_model__fleet__tenant"
@@ -84,7 +84,12 @@ class HoldAdmin(base.ScopedAdmin):
     list_display = ("version", "who", "reason", "ends", "placed")
     list_filter = ("placed_by",)
     list_select_related = ("version__registered_model__fleet",)
-    search_fields = ("reason", "version__label", "version__registered_model__entity_key")
+    search_fields = ("reason", "version__registered_model__entity_key")
+    search_help_text = f"{finding.WHERE}; of the newest {finding.NEWEST:,} holds also the reason"
+    entity_path = "version__registered_model"
+    searched_newest = ("reason",)
+    ordering = ("-id",)
+    sortable_by = ("placed",)
     fields = ("version", "reason", "until")
     autocomplete_fields = ("version",)
     panels = (Panel(title="Hold", template="registry/admin/facts.html", build=card),)
@@ -115,10 +120,10 @@ class HoldAdmin(base.ScopedAdmin):
     def who(self, hold: Hold) -> str:
         return hold.holder
 
-    @column(description="until", ordering="until")
+    @column(description="until")
     def ends(self, hold: Hold) -> Any:
         return display.instant(hold.until) if hold.until else holding.OPEN
 
-    @column(description="since", ordering="created_at")
+    @column(description="since", ordering="id")
     def placed(self, hold: Hold) -> Any:
         return display.instant(hold.created_at)

@@ -10,7 +10,7 @@ from django.contrib.admin import display as column
 from django.http import HttpRequest
 
 from registry import display
-from registry.admin import base
+from registry.admin import base, filters, finding
 from registry.admin.extensions import Panel
 from registry.admin.registered_models import moved
 from registry.models import Event, Tick
@@ -40,15 +40,18 @@ def report(request: HttpRequest, event: Event) -> dict[str, Any] | None:
 
 
 @admin.register(Event)
-class EventAdmin(base.ScopedAdmin):
+class EventAdmin(finding.ByEntity, base.ScopedAdmin):
     """The ledger: append-only."""
 
     always_readonly = True
     list_display = ("at_time", "kind", "subject", "versions", "actor", "cause", "reason")
-    list_filter = ("kind", "cause")
+    list_filter = (filters.of_index("kind"), filters.of_index("cause"))
     list_select_related = ("registered_model__fleet", "fleet", "from_version", "to_version")
     search_fields = ("registered_model__entity_key", "actor", "reason")
+    search_help_text = f"{finding.WHERE}; of the newest {finding.NEWEST:,} lines also actor and reason"
+    searched_newest = ("actor", "reason")
     ordering = ("-id",)
+    sortable_by = ("at_time",)
     hidden_details = ("report",)
     panels = (
         Panel(title="Event", template="registry/admin/facts.html", build=line),

@@ -1,4 +1,4 @@
-"""Pages of long lists without an exact COUNT: counts up to a bound, then says that there are more."""
+"""Pages of long lists without an exact COUNT: up to a bound, beyond which the list says about how long it is."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ from typing import Any
 
 from django.core.paginator import Paginator
 
-BOUND = 10_000  # a COUNT up to here stays under 10 ms; nobody pages further, they filter
+from registry import counting
+
+BOUND = counting.BOUND  # nobody pages further, they filter; the database reads and drops what lies before a page
+COUNT_SECONDS = 0.1
+UNCOUNTED = 500
+"""Rows offered of a list that could not be counted in time: what lies far into it takes as long to be found."""
 
 
 class BoundedPaginator(Paginator):  # type: ignore[type-arg]  # unbound in django-stubs' admin too
@@ -15,16 +20,31 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]  # unbound in djang
 
     template_name = "registry/admin/pagination.html"
 
+    def page(self, number: Any) -> Any:
+        """Return a page, its rows found by their keys alone, before anything is read along with them."""
+        found = super().page(number)
+        rows: Any = found.object_list
+        if hasattr(rows, "query"):
+            keys = list(rows.select_related(None).values_list("pk", flat=True))
+            whole: Any = self.object_list
+            found.object_list = list(whole.filter(pk__in=keys))
+        return found
+
     @cached_property
     def more(self) -> bool:
-        """Whether the list is longer than what is counted and offered."""
-        return self._counted > BOUND
+        """Whether the list is longer than what is offered."""
+        return not self.whole.is_exact
 
     @cached_property
     def count(self) -> int:
-        return min(self._counted, BOUND)
+        if not self.more:
+            return self.whole.number
+        return BOUND if self.whole.number > BOUND else UNCOUNTED
 
     @cached_property
-    def _counted(self) -> int:
+    def whole(self) -> counting.Count:
+        """How long the list is: exactly, or about."""
         rows: Any = self.object_list
-        return int(rows[: BOUND + 1].count()) if hasattr(rows, "query") else len(rows)
+        if not hasattr(rows, "query"):
+            return counting.Count(number=len(rows))
+        return counting.of(rows, bound=BOUND, seconds=COUNT_SECONDS)

@@ -214,7 +214,9 @@ class RegisteredModelAdmin(base.ScopedAdmin):
     )
     list_filter = (filters.FleetFilter, filters.PlacedFilter, "state")
     list_select_related = ("fleet", "champion", "challenger")
-    search_fields = ("entity_key", "fleet__name")
+    search_fields = ("entity_key",)
+    search_help_text = "Part of an entity"
+    sortable_by = ("entity_key",)
     ordering = ("fleet_id", "entity_key")  # as an index has them; by the fleet's name all models would be sorted
     autocomplete_fields = ("fleet",)
 
@@ -238,11 +240,11 @@ class RegisteredModelAdmin(base.ScopedAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False  # what once existed is retired, so that its ledger stays
 
-    @column(description="fleet", ordering="fleet")
+    @column(description="fleet")
     def fleet_link(self, model: RegisteredModel) -> Any:
         return display.link(model.fleet)
 
-    @column(description="state", ordering="state")
+    @column(description="state")
     def state_badge(self, model: RegisteredModel) -> Any:
         return display.badge("paused" if model.fleet.paused else model.state)
 

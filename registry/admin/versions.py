@@ -8,7 +8,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin import display as column
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.urls import URLPattern, path, reverse
 
@@ -19,6 +19,7 @@ from registry.admin import (
     comparing,
     extensions,
     filters,
+    finding,
     forgetting,
     importance,
     placing,
@@ -192,7 +193,7 @@ LAST_PANELS = (
 
 
 @admin.register(ModelVersion)
-class ModelVersionAdmin(base.ScopedAdmin):
+class ModelVersionAdmin(finding.ByEntity, base.ScopedAdmin):
     """One trained result."""
 
     tenant_path = ""  # `get_queryset` asks more cleverly
@@ -211,15 +212,15 @@ class ModelVersionAdmin(base.ScopedAdmin):
     search_fields = ("label", "registered_model__entity_key")
     search_help_text = "Part of an entity, or the beginning of a label"
     ordering = ("-created_at", "-id")
+    sortable_by = ("name", "created")  # by an index; by any other column all versions would be sorted
     hidden_details = ("scorecard", "params", "library_versions", "extra")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows = searching.of_tenants(super().get_queryset(request), request)
         return rows.select_related("registered_model__fleet", "registered_model__champion")
 
-    def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
-        term = search_term.strip()
-        return (queryset.filter(comparison.named(term)) if term else queryset), False
+    def searched(self, term: str, request: HttpRequest, rows: QuerySet[Any]) -> Q:
+        return comparison.labelled(term) or super().searched(term, request, rows)
 
     def get_urls(self) -> list[URLPattern]:
         compare = self.admin_site.admin_view(partial(comparing.page, self))

@@ -2,7 +2,7 @@
 
 from registry.comparison.newest import latest
 from registry.comparison.pairs import Comparison, Dimension, FleetsDiffer, Pair, Score, compare
-from registry.comparison.search import ANY, HIDDEN, SHOWN, Search, SearchInvalid, named, search
+from registry.comparison.search import ANY, HIDDEN, SHOWN, Search, SearchInvalid, labelled, named, search
 
 __all__ = [
     "ANY",
@@ -17,6 +17,7 @@ __all__ = [
     "SearchInvalid",
     "compare",
     "latest",
+    "labelled",
     "named",
     "search",
 ]

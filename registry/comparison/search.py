@@ -158,9 +158,14 @@ def named(text: str) -> Q:
 
     A label is looked for among the versions of its day alone, for it has no index of its own.
     """
+    return labelled(text) or Q(registered_model__entity_key__icontains=text)
+
+
+def labelled(text: str) -> Q | None:
+    """Return the condition of the beginning of a label; None where a text is none."""
     if LABEL_BEGINS.fullmatch(text) and (day := _day(text[:8])) is not None:
         return Q(label__startswith=text, created_at__gte=day, created_at__lt=day + timedelta(days=1))
-    return Q(registered_model__entity_key__icontains=text)
+    return None
 
 
 def _day(digits: str) -> datetime | None:

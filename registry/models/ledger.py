@@ -55,6 +55,9 @@ class Event(models.Model):
             models.Index(fields=["txid", "id"], name="event_cursor"),
             models.Index(fields=["registered_model", "at"], name="event_of_model_at"),
             models.Index(fields=["fleet", "-id"], name="event_of_fleet"),
+            # What happened rarely is found among very many lines.
+            models.Index(fields=["kind", "-id"], name="event_of_kind"),
+            models.Index(fields=["cause", "-id"], name="event_of_cause"),
         ]
         ordering = ["id"]
 

@@ -11,12 +11,12 @@ from django.http import HttpRequest
 from unfold.enums import ActionVariant
 
 from registry import display
-from registry.admin import base, filters, placing
+from registry.admin import base, filters, finding, placing
 from registry.admin.extensions import Action, Done, Order, Panel
 from training import runs
 from training.admin.attached import outcome
 from training.admin.batches import ByIdMixin
-from training.admin.outcomes import OutcomeFilter
+from training.admin.outcomes import AskedFilter, OutcomeFilter
 from training.models import RunLog, TrainingRun
 
 SHOWN_LINES = 200
@@ -147,7 +147,7 @@ DELETE = Action(
 
 
 @admin.register(TrainingRun)
-class TrainingRunAdmin(ByIdMixin, base.ScopedAdmin):
+class TrainingRunAdmin(finding.ByEntity, ByIdMixin, base.ScopedAdmin):
     """One attempt for one model."""
 
     tenant_path = "registered_model__fleet__tenant"
@@ -164,14 +164,16 @@ class TrainingRunAdmin(ByIdMixin, base.ScopedAdmin):
         filters.fleet_through("registered_model__fleet"),
         OutcomeFilter,
         "state",
-        "verdict",
+        filters.of_words("verdict", "passed", "held", "failed"),
         "kind",
-        "queue",
-        "requested_at",
+        ("requested_at", AskedFilter),
     )
     list_select_related = ("registered_model__fleet", "version")
     search_fields = ("registered_model__entity_key", "code")
+    search_help_text = f"{finding.WHERE}; of the newest {finding.NEWEST:,} runs also the code"
+    searched_newest = ("code",)
     ordering = ("-id",)
+    sortable_by = ("asked",)
     page_actions = (CANCEL, DELETE)
     hidden_details = ("report", "reasons", "details", "sentence", "next_step")
     panels = (
@@ -199,7 +201,7 @@ class TrainingRunAdmin(ByIdMixin, base.ScopedAdmin):
     def model_link(self, run: TrainingRun) -> Any:
         return display.link(run.registered_model)
 
-    @column(description="state", ordering="state")
+    @column(description="state")
     def state_badge(self, run: TrainingRun) -> Any:
         return display.badge(run.state)
 
@@ -217,14 +219,18 @@ class TrainingRunAdmin(ByIdMixin, base.ScopedAdmin):
 
 
 @admin.register(RunLog)
-class RunLogAdmin(ByIdMixin, base.ScopedAdmin):
+class RunLogAdmin(finding.ByEntity, ByIdMixin, base.ScopedAdmin):
     """Lines that runs wrote; read on the page of their run."""
 
     tenant_path = "run__registered_model__fleet__tenant"
     always_readonly = True
     linked_by = ("run__id__exact",)
     list_display = ("at", "level", "run", "message")
-    list_filter = ("level",)
+    list_filter = (filters.of_words("level", "info", "warning", "error"),)
     list_select_related = ("run__registered_model__fleet",)
-    search_fields = ("message",)
+    search_fields = ("run__registered_model__entity_key", "message")
+    search_help_text = f"{finding.WHERE}; of the newest {finding.NEWEST:,} lines also the message"
+    entity_path = "run__registered_model"
+    searched_newest = ("message",)
     ordering = ("-id",)
+    sortable_by = ()

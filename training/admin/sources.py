@@ -13,7 +13,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from registry import display, errors, timestamps
-from registry.admin import base, filters
+from registry.admin import base, filters, finding
 from registry.admin.extensions import Panel
 from training.admin.batches import ByIdMixin
 from training.models import Forecast, RetrainingPolicy, Snapshot, Source
@@ -122,7 +122,7 @@ class SnapshotAdmin(ByIdMixin, base.ScopedAdmin):
 
 
 @admin.register(Forecast)
-class ForecastAdmin(ByIdMixin, base.ScopedAdmin):
+class ForecastAdmin(finding.ByEntity, ByIdMixin, base.ScopedAdmin):
     """What a version published."""
 
     tenant_path = "version__registered_model__fleet__tenant"
@@ -130,8 +130,11 @@ class ForecastAdmin(ByIdMixin, base.ScopedAdmin):
     linked_by = ("version__id__exact",)
     list_display = ("version", "steps", "cutoff_time", "published")
     list_select_related = ("version__registered_model__fleet",)
-    search_fields = ("version__label", "version__registered_model__entity_key")
+    search_fields = ("version__registered_model__entity_key",)
+    search_help_text = finding.WHERE
+    entity_path = "version__registered_model"
     ordering = ("-id",)
+    sortable_by = ("published",)
     hidden_details = ("time", "yhat", "lower", "upper")
     panels = (
         Panel(
@@ -156,10 +159,10 @@ class ForecastAdmin(ByIdMixin, base.ScopedAdmin):
     def steps(self, forecast: Forecast) -> int:
         return len(forecast.time)
 
-    @column(description="knows data to", ordering="cutoff")
+    @column(description="knows data to")
     def cutoff_time(self, forecast: Forecast) -> Any:
         return display.stamp(forecast.cutoff)
 
-    @column(description="published", ordering="published_at")
+    @column(description="published", ordering="id")
     def published(self, forecast: Forecast) -> Any:
         return display.instant(forecast.published_at)

@@ -11,7 +11,8 @@ from registry.models import ModelVersion
 class Forecast(models.Model):
     """What a version published: readers take the newest of the champion pointer's version."""
 
-    version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="forecasts")
+    # The unique cutoffs of a version begin with it: an index of its own would only cost writes.
+    version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="forecasts", db_index=False)
     cutoff = models.DateTimeField(help_text="last observation that it knew")
     published_at = models.DateTimeField()
     time = ArrayField(models.DateTimeField(), help_text="for a daily or coarser fleet midnight UTC stands for the date")

@@ -203,6 +203,9 @@ class TrainingRun(models.Model):
             models.Index(fields=["state", "-id"], name="run_by_state"),
             models.Index(fields=["joined"], condition=Q(joined__isnull=False), name="run_joined"),
             models.Index(fields=["version"], condition=Q(version__isnull=False), name="run_of_version"),
+            # The rare ones, which lists of very many runs are filtered by; the others have no entry.
+            models.Index(fields=["verdict", "-id"], condition=Q(verdict__in=["held", "failed"]), name="run_unpromoted"),
+            models.Index(fields=["kind", "-id"], condition=~Q(kind="retrain"), name="run_of_other_kind"),
         ]
         ordering = ["-id"]
         permissions = [
@@ -223,7 +226,10 @@ class RunLog(models.Model):
     message = models.TextField()
 
     class Meta:
-        indexes = [models.Index(fields=["run", "id"], name="log_of_run")]
+        indexes = [
+            models.Index(fields=["run", "id"], name="log_of_run"),
+            models.Index(fields=["level", "-id"], condition=~Q(level="info"), name="log_of_level"),
+        ]
         ordering = ["id"]
 
     def __str__(self) -> str:

@@ -1,0 +1,32 @@
+"""What is rare among very many runs and lines is found by an index; one of forecasts that another covers goes."""
+
+import django.db.models.deletion
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+
+    dependencies = [
+        ('registry', '0015_rare_rows_of_long_lists'),
+        ('training', '0005_full_size_chunks'),
+    ]
+
+    operations = [
+        migrations.AlterField(
+            model_name='forecast',
+            name='version',
+            field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='forecasts', to='registry.modelversion'),
+        ),
+        migrations.AddIndex(
+            model_name='runlog',
+            index=models.Index(condition=models.Q(('level', 'info'), _negated=True), fields=['level', '-id'], name='log_of_level'),
+        ),
+        migrations.AddIndex(
+            model_name='trainingrun',
+            index=models.Index(condition=models.Q(('verdict__in', ['held', 'failed'])), fields=['verdict', '-id'], name='run_unpromoted'),
+        ),
+        migrations.AddIndex(
+            model_name='trainingrun',
+            index=models.Index(condition=models.Q(('kind', 'retrain'), _negated=True), fields=['kind', '-id'], name='run_of_other_kind'),
+        ),
+    ]
