@@ -17,7 +17,7 @@ BIG = ("registeredmodel", "modelversion", "event", "export", "hold", "trainingru
 _BIG = re.compile(rf'(FROM|JOIN)\s+"?(registry|training)_({"|".join(BIG)})"?\s', re.IGNORECASE)
 _COUNT = re.compile(r"\bcount\s*\(", re.IGNORECASE)
 # What is counted is the rows of a subquery that stops at a bound, or of a sample.
-_BOUNDED = re.compile(r"(FROM|IN)\s+\(\s*SELECT\b.*\bLIMIT\s+\S+\)|TABLESAMPLE", re.IGNORECASE | re.DOTALL)
+_BOUNDED = re.compile(r"(FROM|IN)\s+\(\s*SELECT\b.*\bLIMIT\s+\S+\s*\)|TABLESAMPLE", re.IGNORECASE | re.DOTALL)
 SHOWN = 500
 
 
@@ -39,12 +39,14 @@ def telling(answer: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequ
             finally:
                 asked.append((str(sql), 1000 * (time.perf_counter() - start)))
 
+        began = time.thread_time()
         with connection.execute_wrapper(keep):
             found = answer(request)
         slowest = max(asked, key=lambda each: each[1], default=("", 0.0))
         found[HEAD] = json.dumps(
             {
                 "queries": len(asked),
+                "cpu_ms": round(1000 * (time.thread_time() - began), 1),
                 "counts": [sql[:SHOWN] for sql, _ in asked if is_exact_count(sql)],
                 "slowest": [round(slowest[1], 1), slowest[0][-SHOWN:]],
             }

@@ -27,6 +27,7 @@ SEARCHED = {
     "forecast": ("entity-77", "ity-7777"),
     "runlog": ("Read", "30 rows"),
 }
+CHOSEN = dict.fromkeys(("registeredmodel", "modelversion", "hold", "trainingrun"), "entity-777")
 NOWHERE = "nothing-is-called-so"
 LINKED = {
     "modelversion": {"registered_model__id__exact": "model"},
@@ -86,11 +87,12 @@ def _lists(stock: Stock, model: type[Model], table: base.ScopedAdmin) -> Iterato
         yield Page(name=f"{name} tag", address=f"{at}?tag=none")
     if table.has_add_permission(_request(stock, at)):
         yield Page(name=f"{name} add", address=table.page_address("add"))
-    ids = [row.pk for row in seen.queryset[:1000]]
+    # All that a search found, not only those of the page.
+    chosen = {"_selected_action": [str(row.pk) for row in seen.queryset[:1]], "select_across": "1"}
     for action in table.get_page_actions():
         if action.bulk:
-            form = {"action": action.name, "_selected_action": [str(each) for each in ids]}
-            yield Page(name=f"{name} action {action.name} of {len(ids)}", address=at, form=form)
+            narrow = f"{at}?{urlencode({'q': CHOSEN.get(name, 'small-1')})}"
+            yield Page(name=f"{name} asks {action.name} of all", address=narrow, form={**chosen, "action": action.name})
 
 
 def _heading(column: Any) -> str:

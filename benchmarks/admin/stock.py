@@ -129,7 +129,8 @@ def _training(fleet: Fleet, *, models: int) -> dict[str, Model]:
     )
     rows: dict[str, Model] = {"source": source, "policy": policy, "snapshot": snapshot, "batch": done}
     rows |= _work(done, "uuidv7(-interval '3 hours')", models, state=_STATE, verdict=_VERDICT)
-    opened = Batch.objects.create(**common, state="open", requested_at=now)
+    counted = {"counts": {"queued": models}, "counted_at": now}
+    opened = Batch.objects.create(**common, **counted, state="open", requested_at=now)
     _work(opened, "uuidv7()", models, state="'queued'", verdict="''")
     multiply(source, series(SMALL_FLEETS), name="'source-' || place")
     multiply(policy, series(SMALL_FLEETS), name="'policy-' || place")

@@ -17,10 +17,9 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from registry import errors, permissions
-from registry.admin import confirmation, details
+from registry.admin import confirmation, details, paging
 from registry.admin.extensions import Action, Column, Panel
 from registry.admin.json_fields import TypedJSONFormField
-from registry.admin.paging import BoundedPaginator
 from registry.fields import TypedJSONField
 
 __all__ = ["ScopedAdmin", "TabularInline", "scoped", "tenants"]
@@ -39,7 +38,7 @@ class ScopedAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold publishes no type
     hidden_details: tuple[str, ...] = ()
     """Columns that the card of all fields leaves out, mostly because a panel shows them."""
 
-    paginator = BoundedPaginator
+    paginator = paging.BoundedPaginator
     show_full_result_count = False
     list_per_page = 50
     list_max_show_all = 200
@@ -234,6 +233,11 @@ class ScopedAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold publishes no type
     def page_address(self, what: str, *args: Any) -> str:
         """Return the address of one of this table's pages: changelist, change, act, act_many, live."""
         return reverse(f"admin:{self._route(what)}", args=args)
+
+    # -- lists
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
+        return paging.changelist(super().get_changelist(request, **kwargs))
 
     # -- columns that upper apps add
 

@@ -15,6 +15,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 
 from registry import conf, errors, timestamps
+from registry.admin import choosing
 from registry.admin.extensions import Action, Order, ReasonForm
 
 MOST_TOLD = 20  # reasons of rows that an action left; more would hide the page
@@ -42,10 +43,13 @@ def of_many(action: Action) -> Callable[..., HttpResponse | None]:
 
     def lead(admin: Page, request: HttpRequest, rows: Any) -> HttpResponse | None:
         most = conf.current().bulk_items
-        targets = list(rows.select_related(*(admin.list_select_related or ()))[: most + 1])
-        if len(targets) > most:
+        keys = list(rows.select_related(None).values_list("pk", flat=True)[: most + 1])
+        if len(keys) > most:
             messages.error(request, f"At most {most:,} rows at once: narrow the list by a filter, or go step by step.")
             return None
+        # By the keys alone: they were found, and are not looked for again.
+        plain = admin.get_queryset(request).select_related(*(admin.list_select_related or ()))
+        targets = choosing.Chosen(plain, keys)
         return _page(admin, request, action, targets, action.form(), None, filters=request.GET.urlencode())
 
     return lead
@@ -137,7 +141,7 @@ def _page(
         "unforetold": len(targets) - FORETOLD,
         "targets": targets[:LISTED],
         "unlisted": len(targets) - LISTED,
-        "ids": ",".join(str(each.pk) for each in targets) if alone is None else "",
+        "ids": ",".join(str(key) for key in choosing.keys_of(targets)) if alone is None else "",
         "address": (
             admin.page_address("act_many", action.name)
             if alone is None

@@ -48,8 +48,18 @@ def condition(term: str, request: HttpRequest, rows: QuerySet[Any], *, path: str
     named = list(models.filter(entity_key__icontains=term).values_list("pk", flat=True)[: MOST_MODELS + 1])
     if len(named) > MOST_MODELS:
         return Q(**{f"{path}__entity_key__icontains": term})
-    found = Q(**{f"{path}__in": named})
+    found = _of_models(rows, path, named)
     return found | _in_newest(term, rows, also) if also else found
+
+
+def _of_models(rows: QuerySet[Any], path: str, models: Sequence[int]) -> Q:
+    head, _, rest = path.partition("__")
+    if not rest:
+        return Q(**{f"{head}__in": models})
+    # Beside another condition a join would be read whole, this is looked up once.
+    related: Any = rows.model._meta.get_field(head).related_model
+    between = related._default_manager.order_by().filter(**{f"{rest}__in": models})
+    return Q(**{f"{head}__in": between.values("pk")})
 
 
 def _in_newest(term: str, rows: QuerySet[Any], columns: Sequence[str]) -> Q:

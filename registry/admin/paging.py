@@ -48,3 +48,16 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]  # unbound in djang
         if not hasattr(rows, "query"):
             return counting.Count(number=len(rows))
         return counting.of(rows, bound=BOUND, seconds=COUNT_SECONDS)
+
+
+def changelist(own: Any) -> Any:
+    """Return a list's class that keeps to the columns of `sortable_by`, also where an address asks for others."""
+
+    class Sorted(own):  # type: ignore[misc]  # Unfold's, which has no types
+        """Sorts by no other column: Django hides the links alone."""
+
+        def get_ordering_field(self, field_name: Any) -> Any:
+            allowed = self.sortable_by is None or field_name in self.sortable_by
+            return super().get_ordering_field(field_name) if allowed else None
+
+    return Sorted

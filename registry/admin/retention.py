@@ -8,7 +8,7 @@ from typing import Any
 from django.http import HttpRequest
 from unfold.enums import ActionVariant
 
-from registry import deadlines, display, retention, timestamps
+from registry import counting, deadlines, display, retention, timestamps
 from registry.admin.extensions import Action, Done, Order, Panel
 from registry.models import Fleet, ModelVersion
 from registry.retention import grace, selection
@@ -23,8 +23,8 @@ PERMISSION = "registry.delete_modelversion"
 def card(request: HttpRequest, fleet: Fleet) -> Mapping[str, Any]:
     """Return the policy in force and what earlier marks still do; a preview is made on the page of the action."""
     now = timestamps.utc_now()
-    policy, waiting = selection.policy_of(fleet), grace.waiting(fleet.pk, at=now)
-    due, size = grace.overdue(fleet.pk, at=now)
+    policy, waiting = selection.policy_of(fleet), grace.waiting(fleet.pk, at=now, most=counting.BOUND)
+    due, size = grace.overdue(fleet.pk, at=now, most=counting.BOUND)
     spans = [
         ("Kept while younger than", policy.younger_than_days),
         ("Kept after serving for", policy.served_within_days),
@@ -41,7 +41,7 @@ def card(request: HttpRequest, fleet: Fleet) -> Mapping[str, Any]:
             ("Marked, in grace", _waiting(waiting)),
             (
                 "Deleted by the next sweep",
-                f"{display.counted(due, 'version')}, {display.size(size)}" if due else "none",
+                f"{_versions(due)}, {display.size(size)}" if due else "none",
             ),
         ],
         "note": "Champion, challenger, previous champion, anchor and held versions always stay.",
@@ -51,8 +51,13 @@ def card(request: HttpRequest, fleet: Fleet) -> Mapping[str, Any]:
 def _waiting(waiting: grace.Waiting) -> Any:
     if not waiting.versions:
         return "none"
-    told = f"{display.counted(waiting.versions, 'version')}, {display.size(waiting.size)}, from"
+    told = f"{_versions(waiting.versions)}, {display.size(waiting.size)}, from"
     return display.joined(told, display.instant(waiting.first_at))
+
+
+def _versions(number: int) -> str:
+    # As many as were looked at: nobody knows how many more there are.
+    return f"at least {number:,} versions" if number >= counting.BOUND else display.counted(number, "version")
 
 
 def swept(version: ModelVersion) -> Any:

@@ -20,6 +20,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='modelversion',
-            index=models.Index(condition=models.Q(('state', 'quarantined')), fields=['-created_at', '-id'], name='version_quarantined'),
+            index=models.Index(condition=models.Q(('state', 'ready'), _negated=True), fields=['state', '-created_at', '-id'], name='version_unready_newest'),
         ),
     ]

@@ -110,7 +110,9 @@ class ModelVersion(models.Model):
             models.Index(
                 fields=["fleet", "state", "-created_at", "-id"], condition=~Q(state="ready"), name="version_unready"
             ),
-            models.Index(fields=["-created_at", "-id"], condition=Q(state="quarantined"), name="version_quarantined"),
+            models.Index(
+                fields=["state", "-created_at", "-id"], condition=~Q(state="ready"), name="version_unready_newest"
+            ),
             # What came from elsewhere and waits for its trainer, the oldest first.
             models.Index(fields=["created_at", "id"], condition=Q(state="pending"), name="version_pending"),
             models.Index(fields=["sweep_after", "id"], condition=Q(state="archived"), name="version_to_sweep"),

@@ -27,8 +27,10 @@ _GOES = """
 )
 """
 _WAITING = """
-SELECT count(*), COALESCE(sum(artifact_size), 0)::bigint, min(sweep_after), max(sweep_after)
-FROM registry_modelversion WHERE fleet_id = %s AND state = 'archived' AND sweep_after > %s
+SELECT count(*), COALESCE(sum(artifact_size), 0)::bigint, min(sweep_after), max(sweep_after) FROM (
+    SELECT artifact_size, sweep_after FROM registry_modelversion
+    WHERE fleet_id = %s AND state = 'archived' AND sweep_after > %s ORDER BY sweep_after, id LIMIT %s
+) AS first
 """
 # Each page reads its own rows of an index alone: `version_to_sweep`, and `version_to_sweep_of_fleet` for one fleet.
 _DUE = f"""
@@ -47,8 +49,10 @@ WHERE v.id = ANY(%(ids)s::uuid[]) AND NOT EXISTS (
 )
 """
 _OVERDUE = f"""
-SELECT count(*), COALESCE(sum(v.artifact_size), 0)::bigint FROM registry_modelversion AS v
-WHERE v.fleet_id = %(fleet)s AND {_GOES.format(v="v")}
+SELECT count(*), COALESCE(sum(artifact_size), 0)::bigint FROM (
+    SELECT v.artifact_size FROM registry_modelversion AS v
+    WHERE v.fleet_id = %(fleet)s AND {_GOES.format(v="v")} ORDER BY v.sweep_after, v.id LIMIT %(most)s
+) AS first
 """
 
 
@@ -85,9 +89,9 @@ class Due:
     """Whether there was time for all of them."""
 
 
-def waiting(fleet_id: int, *, at: datetime) -> Waiting:
-    """Return what of a fleet is marked and not yet due."""
-    [[versions, size, first, last]] = _run(_WAITING, [fleet_id, at])
+def waiting(fleet_id: int, *, at: datetime, most: int | None = None) -> Waiting:
+    """Return what of a fleet is marked and not yet due; the first of it, where `most` bounds what is read."""
+    [[versions, size, first, last]] = _run(_WAITING, [fleet_id, at, most])
     return Waiting(versions=versions, size=size, first_at=first, last_at=last)
 
 
@@ -110,9 +114,9 @@ def due(fleet_id: int, *, at: datetime, until: Deadline = deadlines.NEVER) -> Du
     return found
 
 
-def overdue(fleet_id: int, *, at: datetime) -> tuple[int, int]:
-    """Return how many versions of a fleet are due and the bytes of their artifacts, shared or not: one quick query."""
-    [[versions, size]] = _run(_OVERDUE, {"fleet": fleet_id, "at": at})
+def overdue(fleet_id: int, *, at: datetime, most: int) -> tuple[int, int]:
+    """Return how many of the first `most` versions of a fleet are due, and the bytes of their artifacts, shared or not."""
+    [[versions, size]] = _run(_OVERDUE, {"fleet": fleet_id, "at": at, "most": most})
     return versions, size
 
 

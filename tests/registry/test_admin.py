@@ -198,7 +198,10 @@ def test_what_is_immutable_is_not_saved_even_by_a_superuser() -> None:
 
 
 @pytest.mark.parametrize("kind", [RegisteredModel, ModelVersion, Event, Fleet, TrainingRun])
-def test_a_list_asks_the_database_no_more_for_thirty_rows_than_for_one(kind: type[Model]) -> None:
+def test_a_list_asks_the_database_no_more_for_thirty_rows_than_for_one(
+    kind: type[Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admin.site._registry[kind], "list_per_page", 100)
     http = admin_pages.client()
 
     def queries() -> int:
@@ -225,7 +228,7 @@ def test_a_long_list_is_counted_up_to_a_bound_and_says_so(monkeypatch: pytest.Mo
     http = admin_pages.client()
     with CaptureQueriesContext(connection) as found:
         answer = http.get(listing(Fleet))
-    assert "The first 3 fleets; there are more." in text(answer)
+    assert re.search(r"The first 3 of about \d+ fleets\.", text(answer))
     counts = [each["sql"] for each in found if "COUNT(" in each["sql"] and 'FROM "registry_fleet"' in each["sql"]]
     assert counts
     assert all("LIMIT 4" in each for each in counts)

@@ -27,7 +27,7 @@ TONES = {"succeeded": "good", "failed": "bad", "timed_out": "bad", "running": "i
 def progress(request: HttpRequest, batch: Batch) -> dict[str, Any]:
     """Return how far the batch is, as bar and as counts that link to their lists."""
     # Of very many runs the sweep has counted some seconds ago; a page that does it anew each two seconds never ends.
-    is_counted = batch.expected > COUNTED_AT_ONCE and batch.counted_at is not None
+    is_counted = batch.expected > COUNTED_AT_ONCE and bool(batch.counts)
     found = runs.progress(batch, counts=batch.counts if is_counted else None)
     whole = max(found.expected, 1)
     parts = [

@@ -12,6 +12,7 @@ from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminIntegerFieldWidget
 
 from registry import display, errors
+from registry.admin import choosing
 from registry.admin.extensions import Action, Done, Order, ReasonForm
 from registry.admin.pausing import named
 from registry.models import Fleet, RegisteredModel
@@ -73,6 +74,11 @@ def _left_out(fleets: Iterable[Fleet]) -> str:
     return f" Left out, for want of an enabled policy: {named(missing)}." if missing else ""
 
 
+def _fleets_of(models: Sequence[Any]) -> Iterable[Fleet]:
+    chosen = RegisteredModel.objects.filter(pk__in=choosing.keys_of(models))
+    return Fleet.objects.filter(pk__in=chosen.values("fleet"))
+
+
 def _ask_models(models: Sequence[Any]) -> str:
     queue = "interactive" if len(models) == 1 else "training"
     serving = ""
@@ -80,7 +86,7 @@ def _ask_models(models: Sequence[Any]) -> str:
         champion = models[0].champion
         serving = f", whose champion is v{champion.number}" if champion else ", which has no champion yet"
     then = "A better candidate is promoted through the gate, as the policy says."
-    return f"Retrain {named(models)}{serving} now. {then}{_no_worker(queue)}{_left_out(each.fleet for each in models)}"
+    return f"Retrain {named(models)}{serving} now. {then}{_no_worker(queue)}{_left_out(_fleets_of(models))}"
 
 
 def _ask_fleets(fleets: Sequence[Any]) -> str:
