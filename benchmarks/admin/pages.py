@@ -37,7 +37,11 @@ LINKED = {
     "forecast": {"version__id__exact": "version"},
     "runlog": {"run__id__exact": "run"},
 }
-COMPLETED = (("registry", "registeredmodel", "fleet"), ("registry", "hold", "version"), ("training", "retrainingpolicy", "source"))
+COMPLETED = (
+    ("registry", "registeredmodel", "fleet"),
+    ("registry", "hold", "version"),
+    ("training", "retrainingpolicy", "source"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from django.db.models import Model
 from benchmarks.registry import growth
 from benchmarks.registry.site import MAIN, TENANT, Server
 from registry import timestamps
-from registry.models import ApiToken, Event, Export, ExportSettings, Fleet, Hold, ModelVersion, RegisteredModel
+from registry.models import ApiToken, Event, Export, ExportSettings, Fleet, Hold, RegisteredModel
 from training.models import (
     Batch,
     Chunk,
@@ -75,7 +75,9 @@ def fill(server: Server, *, models: int) -> Stock:
     growth.fill(server, MAIN, models=models)
     with connection.cursor() as cursor:
         # Rows of this shape need no check of their foreign keys, and no wait for the disk.
-        cursor.execute("SET session_replication_role = replica; SET synchronous_commit = off; SET statement_timeout = 0")
+        cursor.execute(
+            "SET session_replication_role = replica; SET synchronous_commit = off; SET statement_timeout = 0"
+        )
     fleet = Fleet.objects.get(name=growth.FLEET)
     rows = {"fleet": fleet, **_registry(fleet), **_training(fleet, models=models)}
     user = User.objects.create_superuser(USER)
@@ -91,25 +93,36 @@ def fill(server: Server, *, models: int) -> Stock:
 def _registry(fleet: Fleet) -> dict[str, Model]:
     model = RegisteredModel.objects.filter(fleet=fleet).order_by("pk")[7]
     version = model.versions.order_by("number")[0]
-    names = {"number": "1000 + place", "label": "'many_' || place", "created_at": "created_at + place * interval '1 min'"}
+    names = {
+        "number": "1000 + place",
+        "label": "'many_' || place",
+        "created_at": "created_at + place * interval '1 min'",
+    }
     multiply(version, series(MANY_VERSIONS), id="uuidv7()", **names)
     multiply(fleet, series(SMALL_FLEETS), name="'small-' || place")
     Fleet.objects.filter(pk=fleet.pk).update(export=ExportSettings(enabled=True))
     event = Event.objects.order_by("pk")[0]
     rare = "SELECT id FROM registry_event ORDER BY id LIMIT " + str(RARE)
     with connection.cursor() as cursor:
-        cursor.execute(f"UPDATE registry_event SET kind = 'registry.model.paused', reason = 'rare' WHERE id IN ({rare})")
+        cursor.execute(
+            f"UPDATE registry_event SET kind = 'registry.model.paused', reason = 'rare' WHERE id IN ({rare})"
+        )
         cursor.execute(
             "UPDATE registry_registeredmodel SET challenger_id = anchor_id WHERE id %% 50 = 0;"
             " UPDATE registry_registeredmodel SET state = 'paused' WHERE id %% 1000 = 1;"
             " UPDATE registry_modelversion SET state = 'archived' WHERE number <= 4 AND registered_model_id %% 2 = 0;"
-            " UPDATE registry_modelversion SET state = 'quarantined' WHERE number = 5 AND registered_model_id %% 500 = 0"
-            .replace("%%", "%")
+            " UPDATE registry_modelversion SET state = 'quarantined' WHERE number = 5 AND registered_model_id %% 500 = 0".replace(
+                "%%", "%"
+            )
         )
     Export.objects.bulk_create([Export(registered_model=model, version_id=model.champion_id)])
     export = Export.objects.get()
-    multiply(export, f"{_OF_MODELS} ".replace("NOT NULL)", f"NOT NULL AND id <> {model.pk})"),
-             registered_model_id="model", version_id="champion")
+    multiply(
+        export,
+        f"{_OF_MODELS} ".replace("NOT NULL)", f"NOT NULL AND id <> {model.pk})"),
+        registered_model_id="model",
+        version_id="champion",
+    )
     hold = Hold.objects.create(version=version, placed_by="user", reason="kept for an audit", actor=USER)
     multiply(hold, _OF_MODELS, version_id="champion")
     return {"model": model, "version": version, "event": event, "hold": hold}
@@ -120,7 +133,9 @@ def _training(fleet: Fleet, *, models: int) -> dict[str, Model]:
     source = Source.objects.create(tenant=TENANT, name="all", options=FileOptions(path="/none.csv"), columns=columns)
     naive = (TrainerChoice(name="seasonal_naive"),)
     policy = RetrainingPolicy.objects.create(fleet=fleet, source=source, name="nightly", trainers=naive)
-    snapshot = Snapshot.objects.create(source=source, digest="ab" * 32, rows=730 * models, entities=models, location="x")
+    snapshot = Snapshot.objects.create(
+        source=source, digest="ab" * 32, rows=730 * models, entities=models, location="x"
+    )
     now = timestamps.utc_now()
     reason = Reason(trigger="manual", sentence="to see", actor=USER)
     common: dict[str, Any] = {"fleet": fleet, "policy": policy, "reason": reason, "expected": models}

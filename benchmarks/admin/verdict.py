@@ -23,4 +23,10 @@ def accept(figures: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _each(pages: Any, what: str, value: Any, bound: float) -> dict[str, Any]:
     missing = [each["page"] for each in pages if value(each) > bound]
     worst = max(map(value, pages), default=float("inf"))
-    return {"what": what, "value": worst, "bound": f"<= {bound:g}", "missed_by": missing, "ok": not missing and worst <= bound}
+    return {
+        "what": what,
+        "value": worst,
+        "bound": f"<= {bound:g}",
+        "missed_by": missing,
+        "ok": not missing and worst <= bound,
+    }

@@ -34,7 +34,11 @@ def overview(request: HttpRequest, fleet: Fleet) -> dict[str, Any]:
     words = {"all": "models", "champions": "with a champion", "challengers": "challengers waiting", "paused": "paused"}
     return {
         "figures": [
-            (counting.plain(counts[name]), words[name], display.listing(RegisteredModel, fleet=fleet.pk, **listed[name]))
+            (
+                counting.plain(counts[name]),
+                words[name],
+                display.listing(RegisteredModel, fleet=fleet.pk, **listed[name]),
+            )
             for name in words
         ],
         "rows": [

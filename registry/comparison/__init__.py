@@ -16,8 +16,8 @@ __all__ = [
     "Search",
     "SearchInvalid",
     "compare",
-    "latest",
     "labelled",
+    "latest",
     "named",
     "search",
 ]

@@ -11,6 +11,7 @@ from django.db import connection
 from django.db.models import QuerySet
 from django.test.utils import CaptureQueriesContext
 
+from benchmarks.admin import asking
 from registry import counting
 from registry.admin import filters, finding, paging
 from registry.models import Event, Fleet, Hold, ModelVersion, RegisteredModel
@@ -189,12 +190,12 @@ def test_a_fleet_of_more_models_than_are_counted_says_so(monkeypatch: pytest.Mon
 
 
 def test_no_page_counts_a_table_that_grows_without_a_bound() -> None:
-    from benchmarks.admin import asking
-
     rows = admin_pages.one_of_each()
     http = admin_pages.client()
     for row in rows.values():
         for address in (listing(type(row)), admin_pages.page(row), "/admin/"):
             with CaptureQueriesContext(connection) as asked:
                 assert http.get(address).status_code == 200
-            assert [each["sql"] for each in asked if asking.is_exact_count(each["sql"])] == [], address
+            # A batch of few runs is counted from these; `tests/training/test_admin_sizes.py` has the large one.
+            counts = [each["sql"] for each in asked if asking.is_exact_count(each["sql"])]
+            assert [each for each in counts if "WHERE batch_id =" not in each] == [], address
