@@ -175,7 +175,7 @@ def _exports(request: HttpRequest, now: datetime) -> Iterable[Item]:
     # Those that are due first: where very many failed, the page of the fleet tells of all.
     newest = RegisteredModel.objects.filter(pk__in=failed.order_by("due_at").values("pk")[: counting.BOUND])
     fleets = newest.values_list("fleet_id", "fleet__name").order_by()
-    for fleet_id, name, count in fleets.annotate(Count("pk")).order_by("-pk__count", "fleet_id")[:5]:
+    for fleet_id, name, count in fleets.annotate(number=Count("pk")).order_by("-number", "fleet_id")[:5]:
         yield Item(
             urgency="critical",
             what=f"Models of {name} could not be exported: their folders are behind.",

@@ -58,7 +58,7 @@ def _totals(parts: Mapping[str, list[int]], rows: QuerySet[Any], *, is_whole: bo
             yield name, number
 
 
-def _by_day(rows: QuerySet[Any]) -> QuerySet[Any, Any]:
+def _by_day(rows: QuerySet[Any]) -> Any:
     counted = {name: Count("pk", filter=condition) for name, condition in OUTCOMES.items()}
     return rows.order_by().values(day=TruncDate("finished_at")).annotate(**counted)
 

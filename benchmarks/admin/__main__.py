@@ -1,4 +1,4 @@
-"""`python -m benchmarks.admin [--models N] [--quick] --json`: fetches every page of the admin, prints one JSON object."""
+"""`python -m benchmarks.admin [--models N] [--quick] --json`: fetches each page of the admin and prints one JSON."""
 
 from __future__ import annotations
 

@@ -37,6 +37,7 @@ LINKED = {
     "forecast": {"version__id__exact": "version"},
     "runlog": {"run__id__exact": "run"},
 }
+TYPED = {"modelversion": ("max=4.0001", "tag=none")}
 COMPLETED = (
     ("registry", "registeredmodel", "fleet"),
     ("registry", "hold", "version"),
@@ -73,34 +74,40 @@ def _lists(stock: Stock, model: type[Model], table: base.ScopedAdmin) -> Iterato
     yield Page(name=f"{name} list", address=at)
     if seen.paginator.num_pages > 1:
         yield Page(name=f"{name} page {seen.paginator.num_pages}", address=f"{at}?p={seen.paginator.num_pages}")
-    for spec in seen.filter_specs:
-        for choice in list(spec.choices(seen))[1:8]:
-            query = choice.get("query_string")
-            if query:
-                yield Page(name=f"{name} {spec.title}: {choice['display']}", address=at + query)
-    for place, column in enumerate(seen.list_display):
-        if place and seen.get_ordering_field(column):
-            for order in (f"{place}", f"-{place}"):
-                yield Page(name=f"{name} order {order} ({_heading(column)})", address=f"{at}?o={order}")
+    yield from _filtered(name, at, seen)
+    yield from _sorted(name, at, seen)
     for term in (*SEARCHED.get(name, ("small-1", "mall")), NOWHERE) if table.search_fields else ():
         yield Page(name=f"{name} search {term!r}", address=f"{at}?{urlencode({'q': term})}")
     for lookup, row in LINKED.get(name, {}).items():
         yield Page(name=f"{name} of one {row}", address=f"{at}?{lookup}={stock.rows[row].pk}")
-    if name == "modelversion":
-        yield Page(name=f"{name} metric at most", address=f"{at}?max=4.0001")
-        yield Page(name=f"{name} tag", address=f"{at}?tag=none")
     if table.has_add_permission(_request(stock, at)):
         yield Page(name=f"{name} add", address=table.page_address("add"))
+    yield from _chosen(name, at, seen, table)
+
+
+def _filtered(name: str, at: str, seen: Any) -> Iterator[Page]:
+    for spec in seen.filter_specs:
+        for choice in list(spec.choices(seen))[1:8]:
+            if query := choice.get("query_string"):
+                yield Page(name=f"{name} {spec.title}: {choice['display']}", address=at + query)
+    for query in TYPED.get(name, ()):
+        yield Page(name=f"{name} {query}", address=f"{at}?{query}")
+
+
+def _sorted(name: str, at: str, seen: Any) -> Iterator[Page]:
+    for place, column in enumerate(seen.list_display):
+        if place and seen.get_ordering_field(column):
+            for order in (f"{place}", f"-{place}"):
+                yield Page(name=f"{name} order {order} ({column})", address=f"{at}?o={order}")
+
+
+def _chosen(name: str, at: str, seen: Any, table: base.ScopedAdmin) -> Iterator[Page]:
     # All that a search found, not only those of the page.
     chosen = {"_selected_action": [str(row.pk) for row in seen.queryset[:1]], "select_across": "1"}
     for action in table.get_page_actions():
         if action.bulk:
             narrow = f"{at}?{urlencode({'q': CHOSEN.get(name, 'small-1')})}"
             yield Page(name=f"{name} asks {action.name} of all", address=narrow, form={**chosen, "action": action.name})
-
-
-def _heading(column: Any) -> str:
-    return str(column)
 
 
 def _of_row(name: str, row: Model) -> Iterator[Page]:

@@ -14,7 +14,7 @@ from django.db.models import Model
 from benchmarks.registry import growth
 from benchmarks.registry.site import MAIN, TENANT, Server
 from registry import timestamps
-from registry.models import ApiToken, Event, Export, ExportSettings, Fleet, Hold, RegisteredModel
+from registry.models import ApiToken, Event, Export, ExportSettings, Fleet, Hold, ModelVersion, RegisteredModel
 from training.models import (
     Batch,
     Chunk,
@@ -42,6 +42,14 @@ _OF_MODELS = "(SELECT id AS model, champion_id AS champion, row_number() OVER (O
 _OF_MODELS += " FROM registry_registeredmodel WHERE champion_id IS NOT NULL) AS made"
 
 
+_MIXED = """
+UPDATE registry_registeredmodel SET challenger_id = anchor_id WHERE id % 50 = 0;
+UPDATE registry_registeredmodel SET state = 'paused' WHERE id % 1000 = 1;
+UPDATE registry_modelversion SET state = 'archived' WHERE number <= 4 AND registered_model_id % 2 = 0;
+UPDATE registry_modelversion SET state = 'quarantined' WHERE number = 5 AND registered_model_id % 500 = 0
+"""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Stock:
     """The rows whose pages are looked at, and the user who looks."""
@@ -54,7 +62,7 @@ def multiply(row: Model, source: str, **values: str) -> None:
     """Write a row like this one for each of `source`, an SQL table; `values` are expressions by column."""
     fields = [each for each in row._meta.concrete_fields if not each.primary_key or each.column in values]
     columns = ", ".join(f'"{each.column}"' for each in fields)
-    wanted = ", ".join(values.get(each.column, f'kept."{each.column}"') for each in fields)
+    wanted = ", ".join(values.get(str(each.column), f'kept."{each.column}"') for each in fields)
     table, key = row._meta.db_table, row._meta.pk
     assert key is not None
     with connection.cursor() as cursor:
@@ -107,14 +115,7 @@ def _registry(fleet: Fleet) -> dict[str, Model]:
         cursor.execute(
             f"UPDATE registry_event SET kind = 'registry.model.paused', reason = 'rare' WHERE id IN ({rare})"
         )
-        cursor.execute(
-            "UPDATE registry_registeredmodel SET challenger_id = anchor_id WHERE id %% 50 = 0;"
-            " UPDATE registry_registeredmodel SET state = 'paused' WHERE id %% 1000 = 1;"
-            " UPDATE registry_modelversion SET state = 'archived' WHERE number <= 4 AND registered_model_id %% 2 = 0;"
-            " UPDATE registry_modelversion SET state = 'quarantined' WHERE number = 5 AND registered_model_id %% 500 = 0".replace(
-                "%%", "%"
-            )
-        )
+        cursor.execute(_MIXED)
     Export.objects.bulk_create([Export(registered_model=model, version_id=model.champion_id)])
     export = Export.objects.get()
     multiply(
@@ -152,7 +153,7 @@ def _training(fleet: Fleet, *, models: int) -> dict[str, Model]:
     multiply(snapshot, series(5000), digest="md5(place::text) || md5(place::text)")
     multiply(done, series(5000), id="uuidv7(-place * interval '1 hour' - interval '1 day')")
     forecast = Forecast.objects.create(
-        version_id=RegisteredModel.objects.exclude(champion=None)[0].champion_id,
+        version=ModelVersion.objects.filter(number=1)[0],
         cutoff=now, published_at=now, time=[now], yhat=[1.0], lower=[0.5], upper=[1.5],
     )  # fmt: skip
     multiply(forecast, _OF_MODELS, version_id="champion", cutoff="kept.cutoff - interval '1 day'")

@@ -115,7 +115,7 @@ def due(fleet_id: int, *, at: datetime, until: Deadline = deadlines.NEVER) -> Du
 
 
 def overdue(fleet_id: int, *, at: datetime, most: int) -> tuple[int, int]:
-    """Return how many of the first `most` versions of a fleet are due, and the bytes of their artifacts, shared or not."""
+    """Return how many versions of a fleet are due, at most `most`, and the bytes of their artifacts, shared or not."""
     [[versions, size]] = _run(_OVERDUE, {"fleet": fleet_id, "at": at, "most": most})
     return versions, size
 

@@ -49,8 +49,9 @@ class AskedFilter(DateFieldListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
         found = super().queryset(request, queryset)
-        at = parse_datetime(str(self.used_parameters.get(self.lookup_kwarg_since, [""])[-1]))
-        if at is None:
+        since: Any = self.used_parameters.get(self.lookup_kwarg_since) or [""]
+        at = parse_datetime(str(since[-1]))
+        if found is None or at is None:
             return found
         # An id is made no earlier than its run was asked for, but for the clocks.
         aware = at if timezone.is_aware(at) else timezone.make_aware(at)
