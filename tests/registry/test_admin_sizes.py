@@ -121,6 +121,9 @@ def test_only_columns_with_an_index_can_be_sorted_by_in_the_tables_that_grow_wit
     allowed = {RegisteredModel: {"entity_key"}, ModelVersion: {"name", "created"}, Event: {"at_time"}, Hold: {"placed"}}
     for kind, columns in allowed.items():
         assert set(http.get(listing(kind)).context["cl"].sortable_by) == columns, kind
+    with CaptureQueriesContext(connection) as asked:
+        assert http.get(listing(Hold), {"o": "3"}).status_code == 200
+    assert not [each["sql"] for each in asked if 'ORDER BY "registry_hold"."reason"' in each["sql"]]
 
 
 def test_the_filter_of_an_index_offers_each_value_once_and_filters_by_it() -> None:
