@@ -14,7 +14,7 @@ from django.http import HttpRequest, HttpResponse
 HEAD = "X-Asked"
 # As large as the fleet, or larger.
 BIG = ("registeredmodel", "modelversion", "event", "export", "hold", "trainingrun", "runlog", "forecast")
-_BIG = re.compile(rf'(FROM|JOIN)\s+"?(registry|training)_({"|".join(BIG)})"?\s', re.IGNORECASE)
+_BIG = re.compile(rf'(FROM|JOIN)\s+"?(registry|training)_({"|".join(BIG)})\b', re.IGNORECASE)
 _COUNT = re.compile(r"\bcount\s*\(", re.IGNORECASE)
 # What is counted is the rows of a subquery that stops at a bound, or of a sample.
 _BOUNDED = re.compile(r"(FROM|IN)\s+\(\s*SELECT\b.*\bLIMIT\s+\S+\s*\)|TABLESAMPLE", re.IGNORECASE | re.DOTALL)

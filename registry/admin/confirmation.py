@@ -44,6 +44,9 @@ def of_many(action: Action) -> Callable[..., HttpResponse | None]:
     def lead(admin: Page, request: HttpRequest, rows: Any) -> HttpResponse | None:
         most = conf.current().bulk_items
         keys = list(rows.select_related(None).values_list("pk", flat=True)[: most + 1])
+        if not keys:
+            messages.error(request, "None of the chosen rows is left in this list: choose again.")
+            return None
         if len(keys) > most:
             messages.error(request, f"At most {most:,} rows at once: narrow the list by a filter, or go step by step.")
             return None

@@ -174,6 +174,13 @@ def test_other_texts_are_found_in_the_newest_rows_alone(monkeypatch: pytest.Monk
     assert keys(http.get(listing(Hold), {"q": "audit"})) == [new.pk]
 
 
+def test_a_selection_of_nothing_is_told_and_not_asked_about() -> None:
+    hold = Hold.objects.create(version=factories.version(), placed_by="user", reason="kept")
+    form = {"action": "lift", "_selected_action": [hold.pk], "select_across": "1"}
+    answer = admin_pages.client().post(f"{listing(Hold)}?q=cheese", form, follow=True)
+    assert "None of the chosen rows is left in this list" in text(answer)
+
+
 def test_a_search_of_a_person_does_not_name_models_of_others() -> None:
     theirs = factories.registered_model(fleet=factories.fleet(tenant="other"), entity_key="bread-1")
     factories.champion(registered_model=theirs)
