@@ -175,7 +175,9 @@ def test_other_texts_are_found_in_the_newest_rows_alone(monkeypatch: pytest.Monk
 
 
 def test_a_selection_of_nothing_is_told_and_not_asked_about() -> None:
-    hold = Hold.objects.create(version=factories.version(), placed_by="user", reason="kept")
+    hold = Hold.objects.create(
+        version=factories.version(registered_model=factories.registered_model()), placed_by="user", reason="kept"
+    )
     form = {"action": "lift", "_selected_action": [hold.pk], "select_across": "1"}
     answer = admin_pages.client().post(f"{listing(Hold)}?q=cheese", form, follow=True)
     assert "None of the chosen rows is left in this list" in text(answer)
