@@ -36,6 +36,7 @@ from training.retraining import Work
 
 logger = logging.getLogger(__name__)
 FIRST_SLICE = 2
+FIRST_KNOWN = 16
 GROWTH = 8
 DATABASE_REST_SECONDS = 5.0
 """Before a chunk that the database failed is tried again."""
@@ -109,11 +110,12 @@ def _work(claim: chunks.Claim, pulse: heartbeat.Pulse, batch: Batch) -> None:
 def _slices(mine: Sequence[UUID], *, each: float | None) -> Iterator[Sequence[UUID]]:
     """Yield the runs in slices whose work takes about `commit_every_seconds`, reckoned from the slice before.
 
-    The first one goes by what a run is expected to take, by half of that in case it is wrong.
+    The first one goes by what a run is expected to take and is small in any case: another recipe may take a hundred
+    times as long, and what a killed worker loses has to stay within those seconds.
     """
     limits = conf.current()
     budget = 0.8 * limits.commit_every_seconds
-    size = FIRST_SLICE if each is None else int(budget / 2 / max(each, 1e-4))
+    size = FIRST_SLICE if each is None else min(FIRST_KNOWN, int(budget / 2 / max(each, 1e-4)))
     start = 0
     while start < len(mine):
         size = max(1, min(size, limits.slice_runs))

@@ -196,7 +196,7 @@ def inline(site: Installation, entity: str) -> tuple[list[tuple[str, str]], str]
 def test_an_inline_run_of_a_model_that_a_worker_has_ends_locked_also_with_redis_stopped(
     site: Installation, tmp_path: Path
 ) -> None:
-    batch = chunk_of_twenty(site, tmp_path, name="absent", days=1000, looseness=0.5)
+    batch = chunk_of_twenty(site, tmp_path, name="absent", days=680, looseness=2.0)
     running = "SELECT count(*) FROM training_trainingrun WHERE batch_id = %s AND state = 'running'"
     until(lambda: site.sql(running, batch)[0][0] > 0, seconds=60, what="a run that is being fitted")
     # The last two of the chunk: the worker has them for as long as it fits the eighteen before.
