@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
-from registry import artifacts, holding, lifecycle, store, timestamps
+from registry import artifacts, errors, holding, lifecycle, store, timestamps
 from registry.models import Event, ModelVersion
 from registry.retention import backups, grace, objects, orphans, sweeping
 from registry.upkeep import containers
@@ -173,15 +174,14 @@ def test_a_version_that_is_forgotten_while_its_container_is_written_anew_is_not_
     versions = kept.packed(contents=[bytes([place]) * 100 for place in range(5)])
     kept.archive(versions[:3])
     sweep()
-    load = artifacts.load
+    load_each = artifacts.load_each
 
-    def then_forget(version: ModelVersion) -> bytes:
-        content = load(version)
+    def then_forget(needed: Sequence[ModelVersion]) -> Iterator[bytes | errors.PerennialError]:
+        yield from load_each(needed)
         lifecycle.archive([versions[3].pk], actor="a", reason="b", at=NOW)
         lifecycle.forget([versions[3].pk], actor="a", reason="b", at=NOW)
-        return content
 
-    monkeypatch.setattr(artifacts, "load", then_forget)
+    monkeypatch.setattr(artifacts, "load_each", then_forget)
     assert containers.compact(versions[0].artifact_container)
     places = dict(ModelVersion.objects.values_list("number", "artifact_container"))
     assert places[4] == versions[0].artifact_container != places[5]
