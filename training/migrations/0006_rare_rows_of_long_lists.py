@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('registry', '0015_rare_rows_of_long_lists'),
+        ('registry', '0014_cheaper_writes'),
         ('training', '0005_full_size_chunks'),
     ]
 
