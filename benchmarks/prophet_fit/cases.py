@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
-# Before the import: the library reports the absence of plotting as an error, and CmdStan's wrapper each fit.
-logging.getLogger("prophet.plot").setLevel(logging.CRITICAL)
-logging.getLogger("cmdstanpy").setLevel(logging.ERROR)
-logging.getLogger("cmdstanpy").addHandler(logging.NullHandler())
+# By way of this module, which quiets the library and CmdStan's wrapper before it imports them.
+from training.trainers.prophet_library import Prophet
+from training.trainers.prophet_map import backend
+from training.trainers.prophet_map.problem import Problem
 
-from prophet import Prophet  # noqa: E402 - see above
-
-from training.trainers.prophet_map import backend  # noqa: E402
-from training.trainers.prophet_map.problem import Problem  # noqa: E402
-
-logging.getLogger("prophet").setLevel(logging.ERROR)
 CMDSTAN, EXACT = "CMDSTANPY", backend.NAME
 
 
