@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-ROLES = ("beat", "control@", "training@")
+ROLES = ("beat", "control@", "interactive@", "training@", "looking@")
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from benchmarks.registry.site import PROJECT, READY_SECONDS, STOP_SECONDS, SiteFailed
 
 SLOTS = 2
-ROLES = ("beat", "control@", "interactive@", "looking@")
 
 
 @contextlib.contextmanager
@@ -59,40 +58,3 @@ def _wait(started: list[subprocess.Popen[bytes]], folder: Path) -> None:
                 return
         time.sleep(0.2)
     raise SiteFailed(f"The processes did not start; {folder}/*.out says why.")
-
-
-def peaks(roots: list[int]) -> dict[str, float]:
-    """Return the highest peak of resident memory (VmHWM) among the processes of each role, in MiB."""
-    parents = {int(each.name): _parent(int(each.name)) for each in Path("/proc").iterdir() if each.name.isdigit()}
-    found: dict[str, float] = {}
-    for pid in parents:
-        if _descends(pid, parents, set(roots)) and (role := _role(pid)):
-            found[role] = max(found.get(role, 0.0), _peak(pid))
-    return found
-
-
-def _parent(pid: int) -> int:
-    with contextlib.suppress(OSError):
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    return 0
-
-
-def _descends(pid: int, parents: dict[int, int], roots: set[int]) -> bool:
-    while pid and pid not in roots:
-        pid = parents.get(pid, 0)
-    return pid in roots
-
-
-def _role(pid: int) -> str:
-    with contextlib.suppress(OSError):
-        words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
-        return next((role.rstrip("@") for role in ROLES for word in words if word.startswith(role)), "")
-    return ""
-
-
-def _peak(pid: int) -> float:
-    with contextlib.suppress(OSError):
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM"):
-                return round(int(line.split()[1]) / 1024, 1)
-    return 0.0

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from benchmarks.schedule import site, stock
+from benchmarks.fleet import processes
+from benchmarks.schedule import stock
 from benchmarks.schedule.stock import Stock
 from registry import rows, timestamps
 from registry.models import RegisteredModel, Tick
@@ -116,7 +117,7 @@ class Watch:
             self.ticks.append(at)
         if time.monotonic() > self.next_peaks:
             self.next_peaks = time.monotonic() + PEAKS_SECONDS
-            for role, peak in site.peaks(self.roots).items():
+            for role, peak in processes.peaks(processes.below(self.roots)).items():
                 self.peaks[role] = max(self.peaks.get(role, 0.0), peak)
         if self.asked and time.monotonic() > self.next_ask and Batch.objects.filter(state="open").exists():
             self.ask()
