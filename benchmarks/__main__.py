@@ -10,7 +10,7 @@ import benchmarks
 
 def main() -> int:
     """Print the names; return 2, for no benchmark was named."""
-    names = [module.name for module in pkgutil.iter_modules(benchmarks.__path__) if not module.name.startswith("_")]
+    names = [module.name for module in pkgutil.iter_modules(benchmarks.__path__) if module.ispkg]
     print(f"Name a benchmark: {', '.join(names)}." if names else "There is no benchmark yet.", file=sys.stderr)
     return 2
 

@@ -1,7 +1,8 @@
-"""What a worker does besides tasks: loads the libraries before it forks, and reports itself in the database."""
+"""What a worker does besides tasks: loads the libraries before it forks, reports itself, gives dead children's work back."""
 
 from __future__ import annotations
 
+import gc
 import importlib
 import importlib.metadata
 import logging
@@ -16,6 +17,8 @@ logger = logging.getLogger(__name__)
 SCIENTIFIC_QUEUES = {"interactive", "training", "monitoring"}
 PATIENT_QUEUES = {"training", "monitoring"}
 """Nobody waits for what is on these."""
+LOOK_SECONDS = 1.0
+"""Between two looks for children that died; costs no query while none does."""
 
 
 class Preload(bootsteps.Step):
@@ -30,6 +33,9 @@ class Preload(bootsteps.Step):
             for path in ("training.trainers.prophet", "training.trainers.sklearn", "training.trainers.seasonal_naive"):
                 importlib.import_module(path)
             importlib.import_module("training.trainers.prophet_map.together").warm_up()
+            # What was loaded stays: no child need look through it for garbage, which would also copy its pages.
+            gc.collect()
+            gc.freeze()
 
 
 class GiveWay(bootsteps.Step):
@@ -41,6 +47,60 @@ class GiveWay(bootsteps.Step):
 
         if set(worker.app.amqp.queues.consume_from) <= PATIENT_QUEUES and hasattr(os, "nice"):
             os.nice(conf.current().niceness)
+
+
+class Survivors(bootsteps.StartStopStep):
+    """Give back at once what a child had in hand that died; without it, as after the death of all, its lease runs out.
+
+    Looked at from a thread of the main process, and acted on one look later: not while the pool forks the next child.
+    """
+
+    requires = ("celery.worker.components:Pool",)
+
+    def __init__(self, worker: Any, **kwargs: Any) -> None:
+        super().__init__(worker, **kwargs)
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self, worker: Any) -> None:
+        self._thread = threading.Thread(target=self._watch, args=(worker.pool,), name="survivors", daemon=True)
+        self._thread.start()
+
+    def stop(self, worker: Any) -> None:
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout=10)
+
+    def terminate(self, worker: Any) -> None:
+        """End at a soft shutdown too, which ends steps by this name."""
+        self.stop(worker)
+
+    def _watch(self, pool: Any) -> None:
+        from training import workers
+
+        known: set[int] = set()
+        gone: set[int] = set()
+        while not self._stop.wait(LOOK_SECONDS):
+            due, living = gone, set(pool.info["processes"])
+            gone, known = due | (known - living), living
+            if due:
+                gone -= self._give_back({workers.name_of(pid): pid for pid in due})
+
+    @staticmethod
+    def _give_back(children: dict[str, int]) -> set[int]:
+        """Return those that have nothing in hand any more; the others are tried again."""
+        from django.db import Error, connection
+
+        from training import stalled
+
+        try:
+            holding = stalled.bereave(list(children))
+        except Error as error:
+            logger.warning("the work of a dead child could not be given back", extra={"error": str(error)})
+            return set()
+        finally:
+            connection.close()
+        return {pid for name, pid in children.items() if name not in holding}
 
 
 class Presence(bootsteps.StartStopStep):

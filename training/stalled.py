@@ -8,7 +8,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 
 from registry import rows
@@ -21,10 +21,22 @@ AT_ONCE = 500
 
 def sweep() -> int:
     """Put back every chunk whose message or worker is gone; return how many. Safe to run any number of times."""
-    touched = _unclaimed() + _orphans_of_inline() + [_lost(chunk_id) for chunk_id in _expired()]
+    touched = _unclaimed() + _orphans_of_inline() + [_lost(chunk_id, _expired()) for chunk_id in _ids(_expired())]
     for batch in Batch.objects.filter(state=Batch.State.OPEN).order_by("id")[:AT_ONCE]:
         chunks.settle(batch.pk)
     return len(touched)
+
+
+def bereave(names: Sequence[str]) -> set[str]:
+    """Put back what these workers, which are dead, had in hand; return those that still hold a chunk.
+
+    Another transaction may still lock it: ask again. A name that is somebody else's costs that one's work, no more:
+    the fence goes up, and what comes late counts for nothing.
+    """
+    held = Chunk.objects.filter(state=Chunk.State.RUNNING, worker__in=names)
+    for chunk_id in _ids(held):
+        _lost(chunk_id, held)
+    return set(held.values_list("worker", flat=True))
 
 
 def _unclaimed() -> list[int]:
@@ -51,16 +63,22 @@ def _orphans_of_inline() -> list[int]:
     return ids
 
 
-def _expired() -> Sequence[int]:
-    late = Chunk.objects.filter(state=Chunk.State.RUNNING, lease_until__lt=Now())
-    return list(late.order_by("id").values_list("id", flat=True)[:AT_ONCE])
+def _expired() -> QuerySet[Chunk]:
+    return Chunk.objects.filter(state=Chunk.State.RUNNING, lease_until__lt=Now())
 
 
-def _lost(chunk_id: int) -> int:
-    """Put back the open runs of one lost chunk: two halves, or alone with the loss charged; committed runs stay."""
+def _ids(found: QuerySet[Chunk]) -> list[int]:
+    return list(found.order_by("id").values_list("id", flat=True)[:AT_ONCE])
+
+
+def _lost(chunk_id: int, lost: QuerySet[Chunk]) -> int:
+    """Put back the open runs of one lost chunk: two halves, or alone with the loss charged; committed runs stay.
+
+    `lost` says which chunks are: it is looked at again under the lock.
+    """
     with transaction.atomic():
-        late = Chunk.objects.select_for_update(no_key=True, skip_locked=True).select_related(None)
-        chunk = late.filter(id=chunk_id, state=Chunk.State.RUNNING, lease_until__lt=Now()).first()
+        late = lost.select_for_update(no_key=True, skip_locked=True).select_related(None)
+        chunk = late.filter(id=chunk_id).first()
         if chunk is None:
             return chunk_id
         logger.warning("a worker was lost with a chunk", extra={"chunk": chunk.pk, "worker": chunk.worker})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 from itertools import chain
 from typing import Any
 
@@ -13,7 +12,7 @@ from kombu.exceptions import OperationalError
 
 from registry import conf as registry_conf
 from registry import deadlines, locks, ticks
-from training import chunks, clock, conf, scheduling, snapshot_retention, stalled
+from training import chunks, clock, conf, scheduling, snapshot_retention, stalled, workers
 
 logger = logging.getLogger(__name__)
 
@@ -91,4 +90,4 @@ def carry_out(*, chunk_id: int, attempt: int, **_: Any) -> None:
     # Here and not above: the control worker and the web process load this module and stay without science.
     from training import carrying
 
-    carrying.carry_out(chunk_id=chunk_id, attempt=attempt, worker=f"{socket.gethostname()}:{os.getpid()}")
+    carrying.carry_out(chunk_id=chunk_id, attempt=attempt, worker=workers.name_of(os.getpid()))

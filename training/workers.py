@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,6 +24,11 @@ class Identity:
     queues: tuple[str, ...]
     slots: int
     version: str
+
+
+def name_of(pid: int) -> str:
+    """Return the name under which a process of this machine claims chunks."""
+    return f"{socket.gethostname()}:{pid}"
 
 
 def live() -> QuerySet[Worker]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import scratch
 from benchmarks.registry import machine
 from benchmarks.registry import site as registry_site
 from benchmarks.registry.site import SiteFailed
@@ -26,9 +26,9 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print the figures as JSON (it does always)")
     given = parser.parse_args(argv)
     models, rounds = (min(given.models, 300), 1) if given.quick else (given.models, given.rounds)
-    with tempfile.TemporaryDirectory(prefix="perennial-bench-") as scratch:
+    with scratch.folder() as folder:
         try:
-            figures = measure(Path(scratch), models=models, rounds=rounds)
+            figures = measure(folder, models=models, rounds=rounds)
         except SiteFailed as refusal:
             print(refusal, file=sys.stderr)
             return 2

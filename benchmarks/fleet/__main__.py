@@ -6,11 +6,10 @@ import argparse
 import json
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
+from benchmarks import scratch
 from benchmarks.fleet import shapes, verdict
 from benchmarks.fleet.case import Case
 from benchmarks.registry import machine
@@ -89,11 +88,11 @@ def _case(case: Case) -> dict[str, Any]:
 
 def _baseline(seconds: float) -> dict[str, Any]:
     print("measuring: the baseline", file=sys.stderr)
-    with tempfile.TemporaryDirectory(prefix="perennial-bench-") as scratch:
-        file = Path(scratch) / "sold.parquet"
+    with scratch.folder() as folder:
+        file = folder / "sold.parquet"
         for _ in shapes.write(file, models=BASELINE_MODELS):
             pass
-        return _part("baseline", str(file), str(seconds), scratch)
+        return _part("baseline", str(file), str(seconds), str(folder))
 
 
 def _part(name: str, *argv: str) -> dict[str, Any]:

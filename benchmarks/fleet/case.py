@@ -9,13 +9,13 @@ import argparse
 import json
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks import scratch
 from benchmarks.fleet import site
 from benchmarks.registry.site import SiteFailed
 
@@ -46,9 +46,9 @@ def main(argv: Sequence[str]) -> int:
     case = Case(**vars(parser.parse_args(argv)))
     # Whoever ends it ends its processes with it: they have sessions of their own.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    with tempfile.TemporaryDirectory(prefix="perennial-bench-") as scratch:
+    with scratch.folder() as folder:
         try:
-            print(json.dumps(measure(case, Path(scratch))))
+            print(json.dumps(measure(case, folder)))
         except SiteFailed as refusal:
             print(refusal, file=sys.stderr)
             return 2

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 import sys
-import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from benchmarks import scratch
 from benchmarks.fleet import processes, site
 from benchmarks.fleet.clock import Clock, Spent
 
@@ -102,14 +102,14 @@ def measure(folder: Path, *, models: int) -> dict[str, Any]:
 
 def _carry(ticket: Any) -> int:
     """Carry one chunk out as one slice; return how many runs it had."""
-    from training import chunks, claimed, heartbeat, retraining, snapshots
+    from training import carrying, chunks, claimed, heartbeat, retraining, snapshots
     from training.models import Chunk
 
     claim = chunks.claim(chunk_id=ticket.chunk_id, attempt=ticket.attempt, worker="profile:0")
     assert claim is not None
     batch = Chunk.objects.select_related("batch").get(pk=claim.chunk_id).batch
-    mine = claimed.runs(claim)
-    with heartbeat.beating(claim) as pulse:
+    with carrying.collected_afterwards(), heartbeat.beating(claim) as pulse:
+        mine = claimed.runs(claim)
         retraining.retrain(retraining.Work(claim=claim, pulse=pulse, snapshot=snapshots.ensure(batch), runs=mine))
         chunks.worked(claim, ended=len(mine), seconds=1.0)
     chunks.done(claim)
@@ -137,8 +137,8 @@ def _table(clock: Clock, models: int) -> list[dict[str, Any]]:
 def main(models: int) -> int:
     """Profile in a scratch folder that is removed at the end; tell how long all of it took."""
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="perennial-bench-") as scratch:
-        print(json.dumps(measure(Path(scratch), models=models)))
+    with scratch.folder() as folder:
+        print(json.dumps(measure(folder, models=models)))
     print(f"profiled in {time.monotonic() - began:.0f} s", file=sys.stderr)
     return 0
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import scratch
 from benchmarks.registry import machine, mlflow_server, plan, site, verdict
 from benchmarks.registry.client import Client
 from benchmarks.registry.mlflow_server import MlflowMissing
@@ -23,9 +23,9 @@ OUR_WORKERS = "1 gunicorn worker with 4 threads (the default of `manage.py up`)"
 def main(argv: Sequence[str]) -> int:
     """Measure in a scratch folder that is removed at the end; 1 where a figure misses its bound, 2 without MLflow."""
     wanted = plan.read(argv)
-    with tempfile.TemporaryDirectory(prefix="perennial-bench-") as scratch:
+    with scratch.folder() as folder:
         try:
-            figures = measure(wanted, Path(scratch))
+            figures = measure(wanted, folder)
         except (MlflowMissing, SiteFailed) as refusal:
             print(refusal, file=sys.stderr)
             return 2

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import scratch
 from benchmarks.registry import machine
 from benchmarks.registry import site as registry_site
 from benchmarks.registry.site import SiteFailed
@@ -29,9 +29,9 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--quick", action="store_true", help="300 models: shows that it runs")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON (it does always)")
     given = parser.parse_args(argv)
-    with tempfile.TemporaryDirectory(prefix="perennial-bench-") as scratch:
+    with scratch.folder() as folder:
         try:
-            figures = measure(Path(scratch), models=min(given.models, 300) if given.quick else given.models)
+            figures = measure(folder, models=min(given.models, 300) if given.quick else given.models)
         except SiteFailed as refusal:
             print(refusal, file=sys.stderr)
             return 2

@@ -104,9 +104,9 @@ def test_a_worker_killed_in_the_middle_of_a_chunk_of_twenty_loses_nothing(site: 
     finished = set(site.sql("SELECT id FROM training_trainingrun WHERE batch_id = %s AND state = 'succeeded'", batch))
     [pid] = children(site, batch)
     os.kill(pid, signal.SIGKILL)
-    began = time.monotonic()
+    # Its lease says nothing of it for an hour: the worker's main process saw it die, and gives its work back.
+    site.sql("UPDATE training_chunk SET lease_until = now() + interval '1 hour' WHERE worker LIKE %s", f"%:{pid}")
     assert site.batch_done(batch, seconds=90) == {"succeeded": 20}
-    assert time.monotonic() - began < 90
     assert set(versions(site, batch).values()) == {2}
     after = site.sql("SELECT id, attempt FROM training_trainingrun WHERE batch_id = %s", batch)
     assert {attempt for run, attempt in after if (run,) in finished} == {1}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from datetime import timedelta
 from pathlib import Path
@@ -30,10 +31,10 @@ def known(db: None, tmp_path: Path) -> Daily:
     return made
 
 
-def claim_of(batch: Batch) -> chunks.Claim:
+def claim_of(batch: Batch, *, worker: str = "one") -> chunks.Claim:
     """Take and claim the only chunk of a batch."""
     [ticket] = chunks.take(limit=10, batch=batch)
-    claim = chunks.claim(chunk_id=ticket.chunk_id, attempt=ticket.attempt, worker="one")
+    claim = chunks.claim(chunk_id=ticket.chunk_id, attempt=ticket.attempt, worker=worker)
     assert claim is not None
     return claim
 
@@ -324,6 +325,28 @@ def test_a_live_lease_is_left_alone(known: Daily) -> None:
     claim = claim_of(known.request("a", queue="training"))
     stalled.sweep()
     assert chunks.beat(claim)
+
+
+@pytest.mark.requirement("S06")
+def test_what_a_dead_child_had_in_hand_comes_back_at_once_and_that_of_others_does_not(known: Daily) -> None:
+    dead, other = (claim_of(known.request(entity, queue="training"), worker=f"host:{entity}") for entity in "ab")
+    assert stalled.bereave(["host:a", "host:long-ago"]) == set()
+    assert chunks.beat(other) and not chunks.beat(dead)
+    again = Chunk.objects.get(state=Chunk.State.QUEUED)
+    assert [run.registered_model.entity_key for run in again.runs.all()] == ["a"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_dead_child_whose_chunk_is_still_locked_is_to_be_asked_for_again(tmp_path: Path) -> None:
+    fleet = daily(tmp_path)
+    factories.registered_model(fleet=fleet.fleet, entity_key="a")
+    claim = claim_of(fleet.request("a", queue="training"))
+    last_breath = connection.copy()
+    last_breath.set_autocommit(False)
+    with contextlib.closing(last_breath), last_breath.cursor() as cursor:
+        cursor.execute("SELECT FROM training_chunk WHERE id = %s FOR UPDATE", [claim.chunk_id])
+        assert stalled.bereave([claim.worker]) == {claim.worker}
+    assert stalled.bereave([claim.worker]) == set()
 
 
 def test_a_worker_that_wakes_up_late_can_neither_beat_nor_close_nor_end(known: Daily) -> None:
