@@ -97,7 +97,7 @@ def _work(claim: chunks.Claim, pulse: heartbeat.Pulse, batch: Batch) -> None:
         _fail(claim, mine, error)
         return
     longest = deadlines.after(conf.current().chunk_longest_seconds)
-    for some in _slices(mine, each=claimed.expected_seconds(claim)):
+    for some in _slices(mine, pace=claimed.pace(claim)):
         with collected_afterwards():
             _slice(claim, pulse, snapshot, some)
         if longest.is_over and not claim.inline and some[-1] != mine[-1]:
@@ -128,15 +128,15 @@ def collected_afterwards() -> Iterator[None]:
         gc.collect()
 
 
-def _slices(mine: Sequence[UUID], *, each: float | None) -> Iterator[Sequence[UUID]]:
+def _slices(mine: Sequence[UUID], *, pace: claimed.Pace) -> Iterator[Sequence[UUID]]:
     """Yield the runs in slices whose work takes about `commit_every_seconds`, reckoned from the slice before.
 
-    The first one goes by what a run is expected to take and is small in any case: another recipe may take a hundred
-    times as long, and what a killed worker loses has to stay within those seconds.
+    The first one goes by what a run is expected to take, and is small where this batch has not shown it yet: another
+    recipe may take a hundred times as long, and what a killed worker loses has to stay within those seconds.
     """
     limits = conf.current()
     budget = 0.8 * limits.commit_every_seconds
-    size = FIRST_SLICE if each is None else min(FIRST_KNOWN, int(budget / 2 / max(each, 1e-4)))
+    size = _first(pace, budget)
     start = 0
     while start < len(mine):
         size = max(1, min(size, limits.slice_runs))
@@ -145,6 +145,13 @@ def _slices(mine: Sequence[UUID], *, each: float | None) -> Iterator[Sequence[UU
         start += len(some)
         each = max((monotonic() - began) / len(some), 1e-4)
         size = min(GROWTH * size, int(budget / each))
+
+
+def _first(pace: claimed.Pace, budget: float) -> int:
+    if pace.seconds is None:
+        return FIRST_SLICE
+    fits = int(budget / 2 / max(pace.seconds, 1e-4))
+    return fits if pace.shown else min(FIRST_KNOWN, fits)
 
 
 def _carry(work: Work) -> None:

@@ -7,7 +7,7 @@ any other would be a query of its own when it is asked for.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import DEFAULT_DB_ALIAS, connection
@@ -16,7 +16,10 @@ from django.db.models import Model
 from registry import rows
 from registry.models import ModelVersion, RegisteredModel
 from training import chunks
-from training.models import Batch, Chunk, RetrainingPolicy, TrainingRun
+from training.models import Batch, RetrainingPolicy, TrainingRun
+
+SHOWN_RUNS = 16
+"""Of a batch that have ended show what the others take."""
 
 
 class _Part:
@@ -82,10 +85,19 @@ def ids(claim: chunks.Claim) -> list[UUID]:
     return [run_id for (run_id,) in rows.found(_IDS, [claim.chunk_id, claim.fence])]
 
 
-def expected_seconds(claim: chunks.Claim) -> float | None:
-    """Return what one run of the chunk is expected to take; None where nothing is known."""
-    size, seconds = Chunk.objects.values_list("size", "expected_seconds").get(pk=claim.chunk_id)
-    return seconds / size if size and seconds is not None else None
+class Pace(NamedTuple):
+    """What one run of a chunk is expected to take."""
+
+    seconds: float | None
+    """None: nothing is known."""
+    shown: bool = False
+    """Whether other chunks of the same batch and policy took it, today and on these data."""
+
+
+def pace(claim: chunks.Claim) -> Pace:
+    """Return what the runs of a chunk are expected to take."""
+    [(expected, ended, seconds)] = rows.found(_PACE, [claim.chunk_id])
+    return Pace(seconds / ended, shown=True) if ended >= SHOWN_RUNS else Pace(expected)
 
 
 def _run(row: Sequence[Any], batch: Batch, policies: dict[int, RetrainingPolicy]) -> TrainingRun:
@@ -117,6 +129,13 @@ SELECT {", ".join(part.columns for part in _PARTS)}
 FROM training_trainingrun AS r JOIN registry_registeredmodel AS m ON m.id = r.registered_model_id
 LEFT JOIN registry_modelversion AS c ON c.id = m.champion_id LEFT JOIN registry_modelversion AS v ON v.id = r.version_id
 WHERE {_MINE} AND (%s::bool OR r.id = ANY(%s::uuid[])) ORDER BY m.entity_key COLLATE "C"
+"""
+_PACE = """
+SELECT c.expected_seconds / nullif(c.size, 0), others.ended::int, others.seconds FROM training_chunk AS c
+CROSS JOIN LATERAL (
+    SELECT coalesce(sum(o.ended), 0) AS ended, coalesce(sum(o.seconds), 0) AS seconds FROM training_chunk AS o
+    WHERE o.batch_id = c.batch_id AND o.policy_id IS NOT DISTINCT FROM c.policy_id
+) AS others WHERE c.id = %s::bigint
 """
 _IDS = f"""
 SELECT r.id FROM training_trainingrun AS r JOIN registry_registeredmodel AS m ON m.id = r.registered_model_id

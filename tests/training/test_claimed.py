@@ -9,6 +9,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from registry import identifiers
+from tests import factories
 from tests.training.daily import Daily, daily
 from training import carrying, chunks, claimed
 from training.models import Batch, Chunk, TrainingRun
@@ -99,3 +101,34 @@ def queries(batch: Batch) -> int:
 def test_a_slice_of_more_runs_asks_no_more_queries(trained: Daily, kind: str) -> None:
     few, many = (trained.request(*keys, queue="training", kind=kind) for keys in (KEYS[:2], KEYS[2:]))
     assert queries(many) == queries(few)
+
+
+def test_what_a_run_takes_is_known_by_this_batch_before_what_was_expected_of_it(trained: Daily) -> None:
+    claim = claim_of(trained.request(*KEYS, queue="training"))
+    mine = Chunk.objects.filter(pk=claim.chunk_id)
+    mine.update(expected_seconds=None)
+    assert claimed.pace(claim) == claimed.Pace(None)
+    mine.update(size=5, expected_seconds=1.0)
+    assert claimed.pace(claim) == claimed.Pace(0.2)
+    shared = {"batch": mine.get().batch, "kind": Chunk.Kind.WORK}
+    Chunk.objects.create(**shared, policy=factories.policy(fleet=trained.fleet), ended=16, seconds=900.0)
+    Chunk.objects.create(**shared, policy=trained.policy, ended=15, seconds=0.15)
+    assert claimed.pace(claim) == claimed.Pace(0.2)
+    mine.update(ended=1, seconds=0.17)
+    assert claimed.pace(claim) == claimed.Pace(pytest.approx(0.02), shown=True)
+
+
+@pytest.mark.parametrize(
+    ("pace", "first"),
+    [
+        (claimed.Pace(None), 2),
+        (claimed.Pace(0.001), 16),
+        (claimed.Pace(1.0), 2),
+        (claimed.Pace(0.001, shown=True), 100),
+        (claimed.Pace(1.0, shown=True), 2),
+        (claimed.Pace(30.0, shown=True), 1),
+    ],
+)
+def test_the_first_slice_is_small_until_the_batch_has_shown_what_a_run_takes(pace: claimed.Pace, first: int) -> None:
+    ids = [identifiers.uuid7() for _ in range(100)]
+    assert len(next(carrying._slices(ids, pace=pace))) == first

@@ -30,6 +30,8 @@ CHANCES_PER_DECADE = 16
 LEAST_CHANCE = 1e-6
 BISECTIONS = 24
 CACHED = 64
+LEAST_LADDER = 120
+"""Steps that the shortest tables reach: windows of one, two and three horizons then have theirs in common."""
 
 
 def reach(steps: NDArray[np.int64], ratio: Floats, *, chance: float, width: float) -> Floats:
@@ -59,13 +61,22 @@ def _rows(steps: NDArray[np.int64], chance: float, width: float) -> Floats:
     """Return the log of the reach at each step and each node of the ratio. (h, nodes)"""
     place = CHANCES_PER_DECADE * float(np.log10(np.clip(chance, LEAST_CHANCE, 1.0)))
     low = int(np.floor(place))
-    nodes = _step_nodes(int(steps.max()))
-    below, above = (_table(int(nodes[-1]), each, width) for each in (low, min(low + 1, 0)))
+    longest = _ladder(int(steps.max()))
+    nodes = _step_nodes(longest)
+    below, above = (_table(longest, each, width) for each in (low, min(low + 1, 0)))
     table = below + (place - low) * (above - below)
     at = np.interp(np.log(steps), np.log(nodes), np.arange(len(nodes)))
     left = np.minimum(at.astype(np.int64), len(nodes) - 2) if len(nodes) > 1 else np.zeros(len(at), dtype=np.int64)
     right = np.minimum(left + 1, len(nodes) - 1)
     return np.asarray(table[left] + (at - left)[:, None] * (table[right] - table[left]))
+
+
+def _ladder(longest: int) -> int:
+    """Return how far a table reaches that serves so many steps: twice as far each time."""
+    reached = LEAST_LADDER
+    while reached < longest:
+        reached *= 2
+    return reached
 
 
 @lru_cache(maxsize=CACHED)
@@ -94,8 +105,8 @@ def _variances(nodes: NDArray[np.int64], chance: float) -> Floats:
     generator = np.random.default_rng(SEED)
     total, out = np.zeros(draws), []
     for step in range(1, nodes[-1] + 1):
-        changed = generator.random(draws) < chance
-        total += np.where(changed, 2.0 * generator.standard_exponential(draws) * (step - 0.5) ** 2, 0.0)
+        changed = np.flatnonzero(generator.random(draws) < chance)
+        total[changed] += 2.0 * generator.standard_exponential(len(changed)) * (step - 0.5) ** 2
         if step in nodes:
             out.append(np.sort(total).reshape(BINS, -1).mean(axis=1))
     return np.array(out)
@@ -103,12 +114,15 @@ def _variances(nodes: NDArray[np.int64], chance: float) -> Floats:
 
 def _reaches(variances: Floats, width: float) -> Floats:
     """Solve mean(Phi(q / sqrt(1 + r^2 W))) = (1 + width) / 2 for q at every node r of the ratio, by bisection."""
-    spread = np.sqrt(1.0 + np.exp(2.0 * RATIOS)[:, None] * variances[None, :])
+    # Without a change so far, and while changes are rare, most of them are zero.
+    values, counts = np.unique(variances, return_counts=True)
+    share = counts / len(variances)
+    spread = np.sqrt(1.0 + np.exp(2.0 * RATIOS)[:, None] * values[None, :])
     level = (1.0 + width) / 2.0
     low = np.full(len(RATIOS), _normal(width))
     high = low * spread.max(axis=1)
     for _ in range(BISECTIONS):
         middle = np.sqrt(low * high)
-        below = ndtr(middle[:, None] / spread).mean(axis=1) < level
+        below = ndtr(middle[:, None] / spread) @ share < level
         low, high = np.where(below, middle, low), np.where(below, high, middle)
     return np.asarray(np.sqrt(low * high))
