@@ -19,6 +19,8 @@ PATIENT_QUEUES = {"training", "monitoring"}
 """Nobody waits for what is on these."""
 LOOK_SECONDS = 1.0
 """Between two looks for children that died; costs no query while none does."""
+REPLACE_SECONDS = 0.5
+"""Between two looks of the pool itself, in which it starts the successors of children that ended."""
 
 
 class Preload(bootsteps.Step):
@@ -50,9 +52,9 @@ class GiveWay(bootsteps.Step):
 
 
 class Survivors(bootsteps.StartStopStep):
-    """Give back at once what a child had in hand that died; without it, as after the death of all, its lease runs out.
+    """Replace a child that ended, and give back at once what one had in hand that died.
 
-    Looked at from a thread of the main process, and acted on one look later: not while the pool forks the next child.
+    Without it, as after the death of all, the lease runs out. Looked at from a thread of the main process, and acted on one look later: not while the pool forks the next child.
     """
 
     requires = ("celery.worker.components:Pool",)
@@ -65,6 +67,13 @@ class Survivors(bootsteps.StartStopStep):
     def start(self, worker: Any) -> None:
         self._thread = threading.Thread(target=self._watch, args=(worker.pool,), name="survivors", daemon=True)
         self._thread.start()
+
+    def register_with_event_loop(self, worker: Any, hub: Any) -> None:
+        """Have the pool look after its children often: it may miss the end of one, and then looks every five seconds.
+
+        So a worker of one child stood still for as long each time that child was renewed (celery/celery#9588).
+        """
+        hub.call_repeatedly(REPLACE_SECONDS, worker.pool.maintain_pool)
 
     def stop(self, worker: Any) -> None:
         self._stop.set()

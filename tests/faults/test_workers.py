@@ -113,6 +113,31 @@ def test_a_worker_killed_in_the_middle_of_a_chunk_of_twenty_loses_nothing(site: 
     assert {attempt for run, attempt in after if (run,) not in finished} == {2}
 
 
+def test_the_only_child_of_a_worker_has_a_successor_within_seconds_each_time_it_ends(site: Installation) -> None:
+    # Whether the pool notices an end at once is a race: of several one is lost.
+    for _ in range(6):
+        [child] = children_of(site.pid("control"))
+        os.kill(child, signal.SIGKILL)
+        succeeded(site, child)
+        ticks_again(site)
+
+
+def children_of(pid: int) -> set[int]:
+    """The processes that a process has begun."""
+    return set(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+
+
+def succeeded(site: Installation, child: int) -> None:
+    """Wait until control has another child than this one."""
+    until(lambda: children_of(site.pid("control")) - {child} or None, seconds=3, what="the next child")
+
+
+def ticks_again(site: Installation) -> None:
+    """Wait for a tick that is later than now."""
+    now = site.sql("SELECT now()")[0][0]
+    until(lambda: site.sql("SELECT max(at) > %s FROM registry_tick", now)[0][0], seconds=20, what="a tick")
+
+
 def test_a_run_that_kills_its_process_every_time_is_quarantined_and_takes_no_neighbour(
     site: Installation, tmp_path: Path
 ) -> None:
