@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 # By way of this module, which quiets the library and CmdStan's wrapper before it imports them.
-from training.trainers.prophet_library import Prophet
+from training.trainers.prophet_cmdstan import Prophet
 from training.trainers.prophet_map import backend
 from training.trainers.prophet_map.problem import Problem
 

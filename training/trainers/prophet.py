@@ -109,9 +109,9 @@ class ProphetTrainer:
         if data[:64].lstrip()[:1] == b"{" and f'"{FORMAT}"'.encode() in data[:64]:
             return forecaster.load(data)
         # Here and not above: what this product fits needs no Prophet to be read.
-        from training.trainers import prophet_library
+        from training.trainers import prophet_cmdstan
 
-        return prophet_library.load(data)
+        return prophet_cmdstan.load(data)
 
 
 def _alike(train: Sequence[Series], params: Sequence[Params]) -> list[list[int]]:
@@ -144,7 +144,7 @@ def _by_cmdstan(
 ) -> list[Fitted | Refused]:
     """Fit each by the library. `iterations` and `reason` tell of the exact optimiser, where that gave up before."""
     # Here and not above: the library takes a second to import, and most workers never need it.
-    from training.trainers import prophet_library
+    from training.trainers import prophet_cmdstan
     from training.trainers.prophet_map import conversion
 
     settings = {name: value for name, value in params.items() if name not in _NOT_THE_LIBRARYS}
@@ -152,7 +152,7 @@ def _by_cmdstan(
     recipe = _recipe(params)
     outcomes: list[Fitted | Refused] = []
     for series, seed in zip(some, seeds, strict=True):
-        library = prophet_library.fit(series.times, series.target, settings, seed=seed)
+        library = prophet_cmdstan.fit(series.times, series.target, settings, seed=seed)
         made = conversion.numbers_of(library, together.manner(series.times, recipe))
         shares = together.importance(series.times, recipe, made)
         outcomes.append(Fitted(forecaster=made, params=params, feature_importance=shares, notes=notes))

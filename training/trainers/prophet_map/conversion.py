@@ -23,10 +23,10 @@ def to_prophet(forecaster: ProphetForecaster) -> Prophet:
 
     Its interval is sampled as the library does, so it differs from ours by that noise.
     """
-    from training.trainers import prophet_library
+    from training.trainers import prophet_cmdstan
 
     manner, layout = forecaster.manner, forecaster.manner.layout
-    model: Any = prophet_library.Prophet(
+    model: Any = prophet_cmdstan.Prophet(
         growth=layout.growth.value,
         seasonality_mode="multiplicative" if manner.multiplicative else "additive",
         interval_width=manner.interval_width,

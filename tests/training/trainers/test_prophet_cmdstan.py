@@ -17,7 +17,7 @@ from prophet.serialize import model_to_dict
 
 from tests.training.series import BAKERY, a_series, bakery, weekly_pattern
 from training import windows
-from training.trainers import prophet, prophet_library
+from training.trainers import prophet, prophet_cmdstan
 from training.trainers.base import Fitted, ForecasterUnreadable, Grid, Series
 
 
@@ -59,7 +59,7 @@ def test_the_random_numbers_of_others_are_not_disturbed() -> None:
 
 def test_json_of_the_right_format_with_other_fields_is_refused() -> None:
     with pytest.raises(ForecasterUnreadable):
-        prophet.TRAINER.load(json.dumps({"format": prophet_library.FORMAT, "prophet": {}}).encode())
+        prophet.TRAINER.load(json.dumps({"format": prophet_cmdstan.FORMAT, "prophet": {}}).encode())
 
 
 def test_no_file_is_left_behind_and_nothing_is_said(
