@@ -1,4 +1,4 @@
-"""What a worker does besides tasks: loads the libraries before it forks, reports itself, gives dead children's work back."""
+"""What a worker does besides tasks: loads libraries before it forks, reports itself, looks after its children."""
 
 from __future__ import annotations
 
@@ -54,7 +54,8 @@ class GiveWay(bootsteps.Step):
 class Survivors(bootsteps.StartStopStep):
     """Replace a child that ended, and give back at once what one had in hand that died.
 
-    Without it, as after the death of all, the lease runs out. Looked at from a thread of the main process, and acted on one look later: not while the pool forks the next child.
+    Without it, as after the death of all, the lease runs out. Looked at from a thread of the main process, and acted on
+    one look later: not while the pool forks the next child.
     """
 
     requires = ("celery.worker.components:Pool",)
