@@ -12,8 +12,8 @@ from typing import Any
 from benchmarks import scratch
 from benchmarks.fleet import shapes, verdict
 from benchmarks.fleet.case import Case
+from benchmarks.nodes import PROJECT
 from benchmarks.registry import machine
-from benchmarks.registry.site import PROJECT
 
 DONE = (
     "Beat, control and the training workers run as `manage.py up` runs them, on the embedded servers. Seconds count"

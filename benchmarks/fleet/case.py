@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks import scratch
 from benchmarks.fleet import site
-from benchmarks.registry.site import SiteFailed
+from benchmarks.nodes import SiteFailed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,7 @@ def measure(case: Case, folder: Path) -> dict[str, Any]:
         made = stock.fill(folder, models=case.models)
         stocked = round(time.monotonic() - began, 1)
         servers = {"postgresql": site.database_process()} | ({"s3": object_server} if object_server else {})
-        with site.running(folder, nodes=case.nodes, slots=case.slots) as nodes:
+        with site.running(folder, count=case.nodes, slots=case.slots) as nodes:
             watch = watching.Watch(stock=made, nodes=nodes, servers=servers, kill_every=case.kill_every)
             figures = watch.fire()
             of_nodes = counting.of_nodes(figures["batch"], watch.of_nodes)

@@ -6,17 +6,11 @@ A second node is another `manage.py up` with a state folder of its own; it share
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from benchmarks.registry.site import PROJECT, READY_SECONDS, STOP_SECONDS, SiteFailed
+from benchmarks import nodes
 
 BUCKET = "fleet"
 KINDS = ("artifacts", "snapshots")
@@ -91,50 +85,22 @@ def database_process() -> int:
 
 
 @contextlib.contextmanager
-def running(folder: Path, *, nodes: int, slots: int) -> Iterator[list[int]]:
+def running(folder: Path, *, count: int, slots: int) -> Iterator[list[int]]:
     """Run beat, control and the training workers of each node; give the process of each node. Raises SiteFailed."""
     with contextlib.ExitStack() as stack:
-        started = []
-        for number in range(1, nodes + 1):
-            only = "beat,control,training" if number == 1 else "training"
-            own = folder if number == 1 else folder / f"node-{number}"
-            started.append((own, stack.enter_context(_node(own, only=only, slots=slots))))
-        _wait(started)
-        yield [process.pid for _, process in started]
+        folders = [folder, *(folder / f"node-{number}" for number in range(2, count + 1))]
+        started = [stack.enter_context(_node(own, first=own is folder, slots=slots)) for own in folders]
+        nodes.wait(started, ready=lambda: _serve(folders), folder=folder)
+        yield [process.pid for process in started]
 
 
-@contextlib.contextmanager
-def _node(folder: Path, *, only: str, slots: int) -> Iterator[subprocess.Popen[bytes]]:
-    folder.mkdir(exist_ok=True)
-    argv = [sys.executable, "manage.py", "up", "--only", only, "--no-migrate", "--training-workers", str(slots)]
-    environment = {**os.environ, "PERENNIAL_STATE_DIR": str(folder)}
-    with (folder / "up.out").open("wb") as out:
-        process = subprocess.Popen(
-            argv, cwd=PROJECT, env=environment, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
-        )
-    try:
-        yield process
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(timeout=STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
+def _node(folder: Path, *, first: bool, slots: int) -> contextlib.AbstractContextManager[nodes.Process]:
+    only = "beat,control,training" if first else "training"
+    argv = [*nodes.UP, "--only", only, "--no-migrate", "--training-workers", str(slots)]
+    return nodes.process(argv, out=folder / "up.out", environment={"PERENNIAL_STATE_DIR": str(folder)})
 
 
-def _wait(started: list[tuple[Path, subprocess.Popen[bytes]]]) -> None:
+def _serve(folders: Sequence[Path]) -> bool:
     from training import workers
 
-    deadline = time.monotonic() + READY_SECONDS
-    while time.monotonic() < deadline and all(process.poll() is None for _, process in started):
-        if all(_said(folder).get("ready") for folder, _ in started) and not workers.unserved(["control", "training"]):
-            return
-        time.sleep(0.2)
-    raise SiteFailed(f"The processes did not start; {started[0][0]}/up.out says why.")
-
-
-def _said(folder: Path) -> dict[str, Any]:
-    with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
-        said: dict[str, Any] = json.loads((folder / "up.json").read_text())
-        return said
-    return {}
+    return all(nodes.said(each).get("ready") for each in folders) and not workers.unserved(["control", "training"])

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import scratch
+from benchmarks.nodes import SiteFailed
 from benchmarks.registry import machine, mlflow_server, plan, site, verdict
 from benchmarks.registry.client import Client
 from benchmarks.registry.mlflow_server import MlflowMissing
 from benchmarks.registry.plan import Plan
-from benchmarks.registry.site import SiteFailed
 
 THEIR_WORKERS = "4 uvicorn workers (its default)"
 OUR_WORKERS = "1 gunicorn worker with 4 threads (the default of `manage.py up`)"

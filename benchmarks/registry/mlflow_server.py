@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
-from benchmarks.registry.site import PROJECT, ROLE, Server
+from benchmarks.nodes import PROJECT
+from benchmarks.registry.site import ROLE, Server
 
 ENVIRONMENT = PROJECT / ".venv-mlflow"
 PROGRAM = ENVIRONMENT / "bin" / "mlflow"

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks.nodes import PROJECT
 from benchmarks.registry import growth
-from benchmarks.registry.site import PROJECT, Server
+from benchmarks.registry.site import Server
 
 TIMEOUT_SECONDS = 3600
 # Older than any object that may still be waiting for its row.

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,17 +11,12 @@ from urllib.parse import urlsplit
 
 import psycopg
 
-PROJECT = Path(__file__).resolve().parents[2]
-READY_SECONDS = 180
-STOP_SECONDS = 60
+from benchmarks import nodes
+
 OWNER = "bench"
 TENANT = "bench"
 ROLE = "perennial"
 MAIN = "perennial"
-
-
-class SiteFailed(Exception):
-    """The installation did not start."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,27 +73,9 @@ def admit() -> str:
 @contextlib.contextmanager
 def running(folder: Path, environment: Mapping[str, str] | None = None) -> Iterator[str]:
     """Run a web process and give its address. Raises SiteFailed."""
-    folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "manage.py", "up", "--only", "web", "--web-port", "0"]
-    own = {**os.environ, "PERENNIAL_STATE_DIR": str(folder), **(environment or {})}
-    with (folder / "up.out").open("wb") as out:
-        up = subprocess.Popen(
-            command, cwd=PROJECT, env=own, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
-        )
-    try:
-        base = urlsplit(_address(up, folder))
+    command = [*nodes.UP, "--only", "web", "--web-port", "0"]
+    own = {"PERENNIAL_STATE_DIR": str(folder), **(environment or {})}
+    with nodes.process(command, out=folder / "up.out", environment=own) as up:
+        nodes.wait([up], ready=lambda: bool(nodes.said(folder).get("ready")), folder=folder)
+        base = urlsplit(nodes.said(folder)["address"])
         yield f"{base.scheme}://{base.netloc}"
-    finally:
-        up.send_signal(signal.SIGTERM)
-        up.wait(timeout=STOP_SECONDS)
-
-
-def _address(up: subprocess.Popen[bytes], folder: Path) -> str:
-    deadline = time.monotonic() + READY_SECONDS
-    while time.monotonic() < deadline and up.poll() is None:
-        with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
-            said = json.loads((folder / "up.json").read_text())
-            if said.get("ready"):
-                return str(said["address"])
-        time.sleep(0.1)
-    raise SiteFailed(f"The web process did not start; {folder / 'up.out'} says why.")

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import scratch
+from benchmarks.nodes import SiteFailed
 from benchmarks.registry import machine
 from benchmarks.registry import site as registry_site
-from benchmarks.registry.site import SiteFailed
 from benchmarks.schedule import verdict
 
 DONE = (
