@@ -223,7 +223,6 @@ def test_a_list_asks_the_database_no_more_for_thirty_rows_than_for_one(
 
 def test_a_long_list_is_counted_up_to_a_bound_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paging, "BOUND", 3)
-    monkeypatch.setattr(admin.site._registry[Fleet], "list_per_page", 2)
     for _ in range(5):
         factories.fleet()
     http = admin_pages.client()

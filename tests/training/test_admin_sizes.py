@@ -71,9 +71,8 @@ def test_runs_asked_for_since_an_instant_are_those_and_are_found_by_their_ids() 
     with CaptureQueriesContext(connection) as asked:
         answer = http.get(listing(TrainingRun), {"requested_at__gte": since})
     assert [run.pk for run in answer.context["cl"].result_list] == [late.pk]
-    found = [each["sql"] for each in asked if "ORDER BY" in each["sql"] and '"requested_at" >=' in each["sql"]]
-    assert found
-    assert all('"training_trainingrun"."id" >=' in each for each in found)
+    [rows] = [each["sql"] for each in asked if "ORDER BY" in each["sql"] and '"requested_at" >=' in each["sql"]]
+    assert '"training_trainingrun"."id" >=' in rows
     assert http.get(listing(TrainingRun), {"requested_at__gte": "2020-01-01T00:00:00Z"}).status_code == 200
 
 
