@@ -129,6 +129,8 @@ class ModelVersion(models.Model):
                 *(metric_value(each) for each in SEARCHED_METRICS),
                 name="version_search",
             ),
+            # Few of very many: the search above would be read whole for them. Of other metrics it is.
+            models.Index(metric_value("mae"), F("fleet"), name="version_mae"),
             GinIndex(fields=["tags"], name="version_tags", fastupdate=False),
         ]
         ordering = ["registered_model", "-number"]
