@@ -5,6 +5,7 @@ All in this process, without Celery: a batch is prepared, its first chunk warms 
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 import time
@@ -82,6 +83,9 @@ def measure(folder: Path, *, models: int) -> dict[str, Any]:
             carrying.carry_out(chunk_id=ticket.chunk_id, attempt=ticket.attempt, worker="profile:0")
         tickets = chunks.take(limit=1 + MEASURED_CHUNKS, batch=batch)
         _carry(tickets[0])
+        # As a worker does before it forks.
+        gc.collect()
+        gc.freeze()
         clock = Clock(STEPS)
         before = _database()
         with clock.running():
