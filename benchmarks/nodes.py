@@ -1,4 +1,4 @@
-"""Owns the processes that a benchmark starts: each in a session of its own, waited for until it serves, and ended."""
+"""Owns the processes that a benchmark starts: each in a session of its own, waited for until it serves, ended whole."""
 
 from __future__ import annotations
 
@@ -26,8 +26,13 @@ class SiteFailed(Exception):
 
 
 @contextlib.contextmanager
-def process(argv: Sequence[str], *, out: Path, environment: Mapping[str, str] | None = None) -> Iterator[Process]:
-    """Run a command of the project for a block; what it says goes to a file."""
+def process(
+    argv: Sequence[str], *, out: Path, environment: Mapping[str, str] | None = None, stop_seconds: float = STOP_SECONDS
+) -> Iterator[Process]:
+    """Run a command of the project for a block, with its environment and more; what it says goes to a file.
+
+    At the end its whole session is told to stop, and killed where it does not in time.
+    """
     out.parent.mkdir(parents=True, exist_ok=True)
     with out.open("wb") as said:
         started = subprocess.Popen(
@@ -42,10 +47,11 @@ def process(argv: Sequence[str], *, out: Path, environment: Mapping[str, str] | 
         yield started
     finally:
         started.send_signal(signal.SIGTERM)
-        try:
-            started.wait(timeout=STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            started.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            started.wait(timeout=stop_seconds)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(started.pid, signal.SIGKILL)
+        started.wait()
 
 
 def wait(started: Sequence[Process], *, ready: Callable[[], bool], folder: Path) -> None:
@@ -55,7 +61,7 @@ def wait(started: Sequence[Process], *, ready: Callable[[], bool], folder: Path)
         if ready():
             return
         time.sleep(LOOK_SECONDS)
-    raise SiteFailed(f"The processes did not start; {folder}/*.out says why.")
+    raise SiteFailed(f"The processes did not start; the files *.out below {folder} say why.")
 
 
 def said(folder: Path) -> dict[str, Any]:

@@ -64,6 +64,8 @@ class Survivors(bootsteps.StartStopStep):
         super().__init__(worker, **kwargs)
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._known: set[int] = set()
+        self._gone: set[int] = set()
 
     def start(self, worker: Any) -> None:
         self._thread = threading.Thread(target=self._watch, args=(worker.pool,), name="survivors", daemon=True)
@@ -88,13 +90,17 @@ class Survivors(bootsteps.StartStopStep):
     def _watch(self, pool: Any) -> None:
         from training import workers
 
-        known: set[int] = set()
-        gone: set[int] = set()
         while not self._stop.wait(LOOK_SECONDS):
-            due, living = gone, set(pool.info["processes"])
-            gone, known = due | (known - living), living
-            if due:
-                gone -= self._give_back({workers.name_of(pid): pid for pid in due})
+            # One that is being started has no pid yet; a pool without processes tells of none.
+            if due := self.look({pid for pid in pool.info.get("processes", ()) if pid}):
+                self._gone -= self._give_back({workers.name_of(pid): pid for pid in due})
+
+    def look(self, living: set[int]) -> set[int]:
+        """Return the children whose work is to be given back: gone at the look before, and no other has their pid."""
+        due = self._gone - living
+        self._gone = due | (self._known - living)
+        self._known = living
+        return due
 
     @staticmethod
     def _give_back(children: dict[str, int]) -> set[int]:

@@ -39,6 +39,8 @@ from training.retraining import Work
 logger = logging.getLogger(__name__)
 FIRST_SLICE = 2
 FIRST_KNOWN = 16
+FIRST_SHOWN = 128
+"""Runs of a first slice: where nothing is known of them, where former batches say, and where this one has shown it."""
 GROWTH = 8
 DATABASE_REST_SECONDS = 5.0
 """Before a chunk that the database failed is tried again."""
@@ -120,11 +122,13 @@ def collected_afterwards() -> Iterator[None]:
 
     Python would walk through the hundreds of objects of each of its runs again and again: 45 % of the time.
     """
+    was_on = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        gc.enable()
+        if was_on:
+            gc.enable()
         gc.collect()
 
 
@@ -151,7 +155,7 @@ def _first(pace: claimed.Pace, budget: float) -> int:
     if pace.seconds is None:
         return FIRST_SLICE
     fits = int(budget / 2 / max(pace.seconds, 1e-4))
-    return fits if pace.shown else min(FIRST_KNOWN, fits)
+    return min(fits, FIRST_SHOWN if pace.shown else FIRST_KNOWN)
 
 
 def _carry(work: Work) -> None:
@@ -161,24 +165,43 @@ def _carry(work: Work) -> None:
     )
     try:
         page(work)
+        return
     except (chunks.LeaseLost, OperationalError, InterfaceError):
         raise
     except errors.Unavailable as error:
         # A store that does not answer fails each of them; asking it again for every half would take hours.
-        _close(work.claim, [_unforeseen(run, error) for run in work.runs])
+        _end(work, error)
+        return
+    except SoftTimeLimitExceeded as error:
+        _out_of_time(work, error)
+        raise
     except Exception as error:
-        if len(work.runs) > 1 and not isinstance(error, SoftTimeLimitExceeded):
-            _halve(work)
+        if len(work.runs) == 1:
+            _end(work, error)
             return
-        _close(work.claim, [_unforeseen(run, error) for run in work.runs])
-        if isinstance(error, SoftTimeLimitExceeded):
-            raise
+    # Behind the handler, which holds all that the failed slice had made: its halves need the room.
+    _halve(work)
+
+
+def _out_of_time(work: Work, error: SoftTimeLimitExceeded) -> None:
+    """End a run alone that took all the time there is for a chunk; of several give each part a chunk of its own."""
+    if len(work.runs) == 1:
+        _end(work, error)
+    else:
+        forming.form_apart(work.claim, work.runs[0].batch, [run.pk for run in work.runs])
 
 
 def _halve(work: Work) -> None:
     middle = len(work.runs) // 2
     for half in (work.runs[:middle], work.runs[middle:]):
         _carry(Work(claim=work.claim, pulse=work.pulse, snapshot=work.snapshot, runs=half))
+
+
+def _end(work: Work, error: Exception) -> None:
+    """End all runs of a slice with what nobody foresaw, told once in the log."""
+    runs = [str(run.pk) for run in work.runs[: retraining.FEW]]
+    logger.error("%s runs ended with %s", len(work.runs), type(error).__name__, exc_info=error, extra={"runs": runs})
+    _close(work.claim, [_unforeseen(run, error) for run in work.runs])
 
 
 def _unforeseen(run: TrainingRun, error: Exception) -> Outcome:
@@ -195,7 +218,6 @@ def _unforeseen(run: TrainingRun, error: Exception) -> Outcome:
     elif isinstance(error, errors.PerennialError):
         code, next_step = error.code, error.next_step
     told = error.sentence if isinstance(error, errors.PerennialError) else f"{type(error).__name__}: {str(error)[:500]}"
-    logger.error("a run ended with %s", type(error).__name__, exc_info=error, extra={"run": str(run.pk)})
     trace = "".join(traceback.format_exception(error))[-4000:]
     return Outcome(run_id=run.pk, state=state, code=code, sentence=told, next_step=next_step, log=(("error", trace),))
 

@@ -91,7 +91,7 @@ class Pace(NamedTuple):
     seconds: float | None
     """None: nothing is known."""
     shown: bool = False
-    """Whether other chunks of the same batch and policy took it, today and on these data."""
+    """Whether runs of the same batch and policy took it: this recipe on these data."""
 
 
 def pace(claim: chunks.Claim) -> Pace:
@@ -131,11 +131,11 @@ LEFT JOIN registry_modelversion AS c ON c.id = m.champion_id LEFT JOIN registry_
 WHERE {_MINE} AND (%s::bool OR r.id = ANY(%s::uuid[])) ORDER BY m.entity_key COLLATE "C"
 """
 _PACE = """
-SELECT c.expected_seconds / nullif(c.size, 0), others.ended::int, others.seconds FROM training_chunk AS c
+SELECT c.expected_seconds / nullif(c.size, 0), shown.ended::int, shown.seconds FROM training_chunk AS c
 CROSS JOIN LATERAL (
     SELECT coalesce(sum(o.ended), 0) AS ended, coalesce(sum(o.seconds), 0) AS seconds FROM training_chunk AS o
     WHERE o.batch_id = c.batch_id AND o.policy_id IS NOT DISTINCT FROM c.policy_id
-) AS others WHERE c.id = %s::bigint
+) AS shown WHERE c.id = %s::bigint
 """
 _IDS = f"""
 SELECT r.id FROM training_trainingrun AS r JOIN registry_registeredmodel AS m ON m.id = r.registered_model_id

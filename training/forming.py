@@ -21,6 +21,8 @@ from training.models import Batch, Chunk, TrainingRun
 
 SHARE = 4
 """Chunks for each slot at least."""
+APART = 16
+"""Chunks into which runs are parted of which one takes too long."""
 UNKNOWN_MOST = 10
 """Times the first size that chunks grow to while nothing is known: one that takes too long is given back."""
 
@@ -70,6 +72,24 @@ def form_again(claim: chunks.Claim, batch: Batch) -> None:
         )
         left.update(chunk=None, state=TrainingRun.State.QUEUED, phase="", percent=0, attempt=F("attempt") - 1)
         form(batch)
+
+
+def form_apart(claim: chunks.Claim, batch: Batch, run_ids: Sequence[UUID]) -> None:
+    """Give runs of a chunk back in chunks of a sixteenth of them each: one of them took all the time that there was.
+
+    So it is alone after a few rounds, and its neighbours are done. No attempt is charged. Raises LeaseLost.
+    """
+    size = -(-len(run_ids) // APART)
+    with transaction.atomic():
+        chunk = chunks.lock(claim)
+        left = TrainingRun.objects.filter(chunk=chunk, fence=claim.fence, state=TrainingRun.State.RUNNING)
+        left = left.filter(pk__in=run_ids)
+        open_ids = set(left.values_list("pk", flat=True))
+        ids = [run_id for run_id in run_ids if run_id in open_ids]
+        left.update(chunk=None, state=TrainingRun.State.QUEUED, phase="", percent=0, attempt=F("attempt") - 1)
+        parts = [ids[start : start + size] for start in range(0, len(ids), size)]
+        policy_id = chunk.policy_id
+        _write(batch, [_Group(policy_id=policy_id, not_before=None, run_ids=part, seconds=None) for part in parts])
 
 
 def _groups(batch: Batch) -> Iterator[_Group]:

@@ -30,8 +30,8 @@ def sweep() -> int:
 def bereave(names: Sequence[str]) -> set[str]:
     """Put back what these workers, which are dead, had in hand; return those that still hold a chunk.
 
-    Another transaction may still lock it: ask again. A name that is somebody else's costs that one's work, no more:
-    the fence goes up, and what comes late counts for nothing.
+    Another transaction may still lock it: ask again. As with a lease that ran out the fence goes up: should one of them
+    live after all, what it does counts for nothing.
     """
     held = Chunk.objects.filter(state=Chunk.State.RUNNING, worker__in=names)
     for chunk_id in _ids(held):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,9 +27,13 @@ class Identity:
     version: str
 
 
+# Made before a worker forks, so that its children have it too: containers may share a host's name and no processes.
+_MARK = secrets.token_hex(4)
+
+
 def name_of(pid: int) -> str:
-    """Return the name under which a process of this machine claims chunks."""
-    return f"{socket.gethostname()}:{pid}"
+    """Return the name under which this process, or a child of it, claims chunks; no other worker's child has it."""
+    return f"{socket.gethostname()}.{_MARK}:{pid}"
 
 
 def live() -> QuerySet[Worker]:

@@ -83,7 +83,7 @@ def measure(folder: Path, *, models: int) -> dict[str, Any]:
             carrying.carry_out(chunk_id=ticket.chunk_id, attempt=ticket.attempt, worker="profile:0")
         tickets = chunks.take(limit=1 + MEASURED_CHUNKS, batch=batch)
         _carry(tickets[0])
-        # As a worker does before it forks.
+        # A worker leaves out what it loaded before it forked; here the stock and a first chunk are left out as well.
         gc.collect()
         gc.freeze()
         clock = Clock(STEPS)

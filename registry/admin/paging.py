@@ -36,6 +36,11 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]  # unbound in djang
         return not self.whole.is_exact
 
     @cached_property
+    def unknown(self) -> bool:
+        """Whether the list could not be counted in time and is expected to be shorter than what is offered."""
+        return self.more and self.whole.number < self.count
+
+    @cached_property
     def count(self) -> int:
         if not self.more:
             return self.whole.number

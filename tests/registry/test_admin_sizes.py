@@ -75,7 +75,7 @@ def test_of_a_list_that_could_not_be_counted_the_first_rows_are_offered(monkeypa
     monkeypatch.setattr(paging, "COUNT_SECONDS", 0.05)
     found = paging.BoundedPaginator(slow(), 50)
     factories.fleet()
-    assert (found.more, found.count) == (True, paging.UNCOUNTED)
+    assert (found.more, found.count, found.unknown) == (True, paging.UNCOUNTED, True)
 
 
 def test_pages_follow_each_other_without_a_gap_and_in_order() -> None:

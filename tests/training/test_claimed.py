@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -115,7 +117,9 @@ def test_what_a_run_takes_is_known_by_this_batch_before_what_was_expected_of_it(
     Chunk.objects.create(**shared, policy=trained.policy, ended=15, seconds=0.15)
     assert claimed.pace(claim) == claimed.Pace(0.2)
     mine.update(ended=1, seconds=0.17)
-    assert claimed.pace(claim) == claimed.Pace(pytest.approx(0.02), shown=True)
+    found = claimed.pace(claim)
+    assert found.seconds == pytest.approx(0.02)
+    assert found.shown
 
 
 @pytest.mark.parametrize(
@@ -124,11 +128,30 @@ def test_what_a_run_takes_is_known_by_this_batch_before_what_was_expected_of_it(
         (claimed.Pace(None), 2),
         (claimed.Pace(0.001), 16),
         (claimed.Pace(1.0), 2),
-        (claimed.Pace(0.001, shown=True), 100),
+        (claimed.Pace(0.001, shown=True), 128),
+        (claimed.Pace(0.1, shown=True), 20),
         (claimed.Pace(1.0, shown=True), 2),
         (claimed.Pace(30.0, shown=True), 1),
     ],
 )
 def test_the_first_slice_is_small_until_the_batch_has_shown_what_a_run_takes(pace: claimed.Pace, first: int) -> None:
-    ids = [identifiers.uuid7() for _ in range(100)]
+    ids = [identifiers.uuid7() for _ in range(1000)]
     assert len(next(carrying._slices(ids, pace=pace))) == first
+
+
+def test_garbage_in_cycles_is_looked_for_behind_a_slice_and_not_within() -> None:
+    class Node:
+        def __init__(self) -> None:
+            self.me = self
+
+    with carrying.collected_afterwards():
+        kept = weakref.ref(Node())
+        assert not gc.isenabled() and kept() is not None
+    assert gc.isenabled() and kept() is None
+    gc.disable()
+    try:
+        with carrying.collected_afterwards():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()

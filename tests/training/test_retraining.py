@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import hashlib
+import weakref
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -499,3 +502,49 @@ def test_a_fit_that_meets_the_time_limit_ends_timed_out(tmp_path: Path, monkeypa
     with pytest.raises(SoftTimeLimitExceeded):
         carrying.inline(batch, worker="test")
     assert (run_of(batch).state, run_of(batch).code) == (State.TIMED_OUT, "timed_out")
+
+
+def test_of_a_slice_that_meets_the_time_limit_the_run_that_takes_it_is_found_and_the_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet = daily(tmp_path, entities=[f"e{place:02}" for place in range(32)], days=60)
+    fleet.retrain()  # From now on it is known what a run takes, and slices are large.
+    stored = retraining._stored
+
+    def too_long_for_one(sealed: Any) -> Any:
+        if any(each.judged.field.case.run.registered_model.entity_key == "e21" for each in sealed):
+            raise SoftTimeLimitExceeded
+        return stored(sealed)
+
+    monkeypatch.setattr(retraining, "_stored", too_long_for_one)
+    batch, rounds = fleet.request(), 0
+    while Batch.objects.get(pk=batch.pk).state == Batch.State.OPEN and rounds < 10:
+        rounds += 1
+        with contextlib.suppress(SoftTimeLimitExceeded):
+            carrying.inline(batch, worker="test")
+    batch.refresh_from_db()
+    assert batch.counts == {"succeeded": 31, "timed_out": 1}
+    assert rounds <= 4
+    assert {run.attempt for run in TrainingRun.objects.filter(batch=batch)} == {1}
+    assert run_of(batch, "e21").code == "timed_out"
+
+
+def test_the_halves_of_a_slice_that_broke_are_tried_when_what_it_made_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet = daily(tmp_path, entities=[f"e{place:02}" for place in range(16)], days=60)
+    fleet.retrain()
+    made: list[weakref.ref[Any]] = []
+    alive: list[int] = []
+
+    def break_always(sealed: Any) -> Any:
+        gc.collect()
+        alive.append(sum(each() is not None for each in made))
+        if len(sealed) > 1:  # What ends a run alone is in the log, which the test keeps.
+            made.append(weakref.ref(sealed[0]))
+        raise ZeroDivisionError("nobody foresaw this")
+
+    monkeypatch.setattr(retraining, "_stored", break_always)
+    assert fleet.retrain().counts == {"failed": 16}
+    assert len(alive) > 16
+    assert set(alive) == {0}

@@ -31,7 +31,7 @@ LEAST_CHANCE = 1e-6
 BISECTIONS = 24
 CACHED = 64
 LEAST_LADDER = 120
-"""Steps that the shortest tables reach: windows of one, two and three horizons then have theirs in common."""
+"""Steps that the shortest tables reach: windows of one, two and three horizons of 40 have theirs in common."""
 
 
 def reach(steps: NDArray[np.int64], ratio: Floats, *, chance: float, width: float) -> Floats:
@@ -66,13 +66,16 @@ def _rows(steps: NDArray[np.int64], chance: float, width: float) -> Floats:
     below, above = (_table(longest, each, width) for each in (low, min(low + 1, 0)))
     table = below + (place - low) * (above - below)
     at = np.interp(np.log(steps), np.log(nodes), np.arange(len(nodes)))
-    left = np.minimum(at.astype(np.int64), len(nodes) - 2) if len(nodes) > 1 else np.zeros(len(at), dtype=np.int64)
+    left = np.minimum(at.astype(np.int64), len(nodes) - 2)
     right = np.minimum(left + 1, len(nodes) - 1)
     return np.asarray(table[left] + (at - left)[:, None] * (table[right] - table[left]))
 
 
 def _ladder(longest: int) -> int:
-    """Return how far a table reaches that serves so many steps: twice as far each time."""
+    """Return how far a table reaches that serves so many steps: twice as far each time.
+
+    The farther, the fewer draws: of the same day the bounds differ by up to half a percent with how far is asked.
+    """
     reached = LEAST_LADDER
     while reached < longest:
         reached *= 2
