@@ -90,10 +90,18 @@ class Survivors(bootsteps.StartStopStep):
     def _watch(self, pool: Any) -> None:
         from training import workers
 
-        while not self._stop.wait(LOOK_SECONDS):
-            # One that is being started has no pid yet; a pool without processes tells of none.
-            if due := self.look({pid for pid in pool.info.get("processes", ()) if pid}):
+        while not self._stop.wait(LOOK_SECONDS) and (living := self._living(pool)) is not None:
+            if due := self.look(living):
                 self._gone -= self._give_back({workers.name_of(pid): pid for pid in due})
+
+    @staticmethod
+    def _living(pool: Any) -> set[int] | None:
+        """Return the pids of the children; None of a pool that is being closed, or has none."""
+        try:
+            # One that is being started has no pid yet.
+            return {pid for pid in pool.info["processes"] if pid}
+        except (AttributeError, KeyError):
+            return None
 
     def look(self, living: set[int]) -> set[int]:
         """Return the children whose work is to be given back: gone at the look before, and no other has their pid."""

@@ -23,14 +23,18 @@ ANSWER_SECONDS = 1.0
 # Both compare the token in the step that changes the key: a lapsed holder must not touch its successor's lease.
 _RENEW = "return redis.call('get', KEYS[1]) == ARGV[1] and redis.call('pexpire', KEYS[1], ARGV[2]) or 0"
 _RELEASE = "return redis.call('get', KEYS[1]) == ARGV[1] and redis.call('del', KEYS[1]) or 0"
+_END = """
+local token = redis.call('get', KEYS[1])
+return token and string.sub(token, 1, #ARGV[1]) == ARGV[1] and redis.call('del', KEYS[1]) or 0
+"""
 
 
 class Lease:
     """What `lease` hands out. `held` is False when another has it; `degraded` says that Redis did not answer."""
 
-    def __init__(self, key: str, *, seconds: float) -> None:
+    def __init__(self, key: str, *, seconds: float, holder: str = "") -> None:
         self._key = key
-        self._token = secrets.token_hex(16)
+        self._token = _token_of(holder) + secrets.token_hex(16)
         self._seconds = seconds
         self._valid_until = 0.0
         self._ended = threading.Event()
@@ -86,13 +90,24 @@ class Lease:
         return max(1, int(self._seconds * 1000))
 
 
+def end(name: str, *, holder: str) -> None:
+    """Take the lease from a holder that is known to be dead; one that another has stays."""
+    with contextlib.suppress(redis.RedisError):
+        _client(conf.redis_url()).eval(_END, 1, conf.lock_prefix() + name, _token_of(holder))
+
+
+def _token_of(holder: str) -> str:
+    return f"{holder}/" if holder else ""
+
+
 @contextlib.contextmanager
-def lease(name: str, *, seconds: float) -> Iterator[Lease]:
+def lease(name: str, *, seconds: float, holder: str = "") -> Iterator[Lease]:
     """Hold a lease for the block, renewed at a third of `seconds` by a thread; never waits for another holder.
 
-    Always yields: look at `held` before the work, and at `owned()` before publishing what came of it.
+    Always yields: look at `held` before the work, and at `owned()` before publishing what came of it. Named with its
+    holder it can be ended by who knows that this one is dead.
     """
-    found = Lease(conf.lock_prefix() + name, seconds=seconds)
+    found = Lease(conf.lock_prefix() + name, seconds=seconds, holder=holder)
     found._acquire()
     if not found.held or found.degraded:
         yield found

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from time import monotonic, sleep
 from typing import BinaryIO
 
-from registry import conf, locks, ownership, store
-from training import panels, policies, row_files, snapshot_retention, sources
+from registry import ownership, store
+from training import panels, policies, row_files, snapshot_retention, sources, turns
 from training.dataset import Panel
 from training.models import Batch, RetrainingPolicy, Snapshot, Source
 from training.trainers.base import Grid
@@ -31,8 +31,8 @@ def ensure(batch: Batch) -> Snapshot:
     waited_until = monotonic() + READ_SECONDS
     while (found := _existing(batch)) is None:
         # Whoever holds the lease reads; without Redis two may read, and the compare-and-set picks one.
-        with locks.lease(f"snapshot:{batch.pk}", seconds=conf.current().lock_lease_seconds) as lease:
-            if lease.held or monotonic() > waited_until:
+        with turns.take(batch.pk) as turn:
+            if turn.held or monotonic() > waited_until:
                 return _existing(batch) or _record(batch, _take(batch))
         sleep(POLL_SECONDS)
     return found

@@ -12,7 +12,7 @@ from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 
 from registry import rows
-from training import chunks, conf
+from training import chunks, conf, turns
 from training.models import Batch, Chunk, TrainingRun
 
 logger = logging.getLogger(__name__)
@@ -34,7 +34,8 @@ def bereave(names: Sequence[str]) -> set[str]:
     live after all, what it does counts for nothing.
     """
     held = Chunk.objects.filter(state=Chunk.State.RUNNING, worker__in=names)
-    for chunk_id in _ids(held):
+    for chunk_id, batch_id, worker in held.order_by("id").values_list("id", "batch_id", "worker")[:AT_ONCE]:
+        turns.end(batch_id, worker=worker)
         _lost(chunk_id, held)
     return set(held.values_list("worker", flat=True))
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -44,8 +43,6 @@ def main(argv: Sequence[str]) -> int:
     for name, kind in (("models", int), ("nodes", int), ("slots", int), ("store", str), ("kill-every", float)):
         parser.add_argument(f"--{name}", type=kind, required=True)
     case = Case(**vars(parser.parse_args(argv)))
-    # Whoever ends it ends its processes with it: they have sessions of their own.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with scratch.folder() as folder:
         try:
             print(json.dumps(measure(case, folder)))

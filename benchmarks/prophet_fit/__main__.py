@@ -17,7 +17,7 @@ PROCESSES = 2
 
 
 def main(argv: Sequence[str]) -> int:
-    """Measure; 1 where a figure misses its bound."""
+    """Measure; 1 where a figure misses its bound, but for --quick: so few series prove nothing of any."""
     wanted = plan.read(argv)
     figures: dict[str, Any] = {"machine": machine.facts()}
     figures["timings"] = {rows: _timed(rows, wanted) for rows in wanted.sizes}
@@ -26,7 +26,7 @@ def main(argv: Sequence[str]) -> int:
     figures["accept"] = verdict.accept({**figures, "cases": cases})
     figures["cases"] = [{name: value for name, value in case.items() if name != "cutoffs"} for case in cases]
     print(json.dumps(figures, indent=1, default=str))
-    return 0 if all(each["ok"] for each in figures["accept"]) else 1
+    return 0 if "--quick" in argv or all(each["ok"] for each in figures["accept"]) else 1
 
 
 def _timed(rows: int, wanted: Plan) -> dict[str, Any]:

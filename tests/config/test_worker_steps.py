@@ -27,6 +27,17 @@ def test_a_pid_that_another_child_has_by_now_is_not_asked_for() -> None:
     assert step.look({1, 2}) == set()
 
 
+def test_nothing_is_said_of_the_children_of_a_pool_that_is_being_closed_or_has_none() -> None:
+    class Closing:
+        @property
+        def info(self) -> Any:
+            raise AttributeError("'NoneType' object has no attribute '_pool'")
+
+    assert Survivors._living(Closing()) is None
+    assert Survivors._living(SimpleNamespace(info={})) is None
+    assert Survivors._living(SimpleNamespace(info={"processes": [3, None, 4]})) == {3, 4}
+
+
 def test_the_pool_is_told_to_look_after_its_children_often() -> None:
     asked: list[tuple[float, Any]] = []
 

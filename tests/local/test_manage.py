@@ -53,6 +53,12 @@ def test_port_that_is_taken_is_refused_with_the_way_out() -> None:
             call_command("up", web_port=port)
 
 
+@pytest.mark.parametrize("slots", [0, -1])
+def test_training_workers_that_would_fit_nothing_are_refused(slots: int) -> None:
+    with pytest.raises(CommandError, match=rf"--training-workers {slots} would fit nothing.*--only"):
+        call_command("up", training_workers=slots, web_port=0)
+
+
 def test_unknown_process_is_refused_with_the_known_ones() -> None:
     with pytest.raises(CommandError, match=r"no process 'wbe'.* web, beat, control, .*interactive, training"):
         call_command("up", only="wbe", web_port=0)

@@ -51,6 +51,17 @@ def test_a_second_holder_is_told_that_the_lease_is_held(name: str) -> None:
         assert third.held
 
 
+def test_a_lease_is_ended_for_a_holder_that_is_dead_and_not_for_another(name: str) -> None:
+    with locks.lease(name, seconds=30, holder="host.1:12") as held:
+        for other in ("host.1:1", "host.1:123", "host"):
+            locks.end(name, holder=other)
+            assert held.owned()
+        locks.end(name, holder="host.1:12")
+        assert not held.owned()
+        with locks.lease(name, seconds=30) as successor:
+            assert successor.held
+
+
 def test_other_names_are_other_leases(name: str) -> None:
     with locks.lease(name, seconds=30) as first, locks.lease(f"{name}-b", seconds=30) as second:
         assert first.held and second.held

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from datetime import timedelta
 from pathlib import Path
@@ -15,7 +16,7 @@ from django.db.models.functions import Now
 from tests import factories
 from tests.training.daily import REASON, Daily, daily
 from tests.training.settings_of import training
-from training import carrying, chunks, claimed, clock, outcomes, runs, stalled
+from training import carrying, chunks, claimed, clock, outcomes, runs, stalled, turns, workers
 from training.models import Batch, Chunk, TrainingRun, Worker
 from training.outcomes import Outcome
 
@@ -334,6 +335,17 @@ def test_what_a_dead_child_had_in_hand_comes_back_at_once_and_that_of_others_doe
     assert chunks.beat(other) and not chunks.beat(dead)
     again = Chunk.objects.get(state=Chunk.State.QUEUED)
     assert [run.registered_model.entity_key for run in again.runs.all()] == ["a"]
+
+
+def test_the_turn_of_a_dead_child_to_read_the_source_is_over_with_it(known: Daily) -> None:
+    batch = known.request("a", queue="training")
+    claim = claim_of(batch, worker=workers.name_of(os.getpid()))
+    with turns.take(batch.pk) as turn:
+        assert turn.owned()
+        stalled.bereave(["host:of-another"])
+        assert turn.owned()
+        stalled.bereave([claim.worker])
+        assert not turn.owned()
 
 
 @pytest.mark.django_db(transaction=True)

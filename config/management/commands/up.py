@@ -64,7 +64,11 @@ def _port(wanted: int) -> int:
 
 
 def _choose(options: dict[str, Any], port: int) -> list[Process]:
-    known = processes.installation(web_port=port, training_slots=options["training_workers"])
+    slots = options["training_workers"]
+    if slots is not None and slots < 1:
+        sentence = f"--training-workers {slots} would fit nothing."
+        raise errors.LocalError("slots_invalid", sentence, "Give 1 or more, or leave training out with --only.")
+    known = processes.installation(web_port=port, training_slots=slots)
     names = [process.name for process in known]
     wanted = options["only"].split(",") if options["only"] else names
     unknown = sorted(set(wanted) - set(names))
